@@ -1,0 +1,25 @@
+"""Models as data: variables, tables, dependency graphs, networks, factor graphs, cluster trees."""
+
+from quincunx.graphs.arc import Arc
+from quincunx.graphs.bayesian_network import BayesianNetwork
+from quincunx.graphs.beliefs import Beliefs
+from quincunx.graphs.cluster_tree import ClusterTree, cluster_tree
+from quincunx.graphs.factor_graph import FactorGraph
+from quincunx.graphs.files import read, write
+from quincunx.graphs.pdg import PDG
+from quincunx.graphs.table import Table
+from quincunx.graphs.variable import Variable
+
+__all__ = [
+    "PDG",
+    "Arc",
+    "BayesianNetwork",
+    "Beliefs",
+    "ClusterTree",
+    "FactorGraph",
+    "Table",
+    "Variable",
+    "cluster_tree",
+    "read",
+    "write",
+]

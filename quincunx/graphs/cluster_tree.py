@@ -1,0 +1,247 @@
+"""Cluster trees: tree decompositions laid out so that inference is arithmetic on arrays."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from quincunx._errors import ModelError, TooLargeError
+from quincunx.graphs.elimination import (
+    Heuristic,
+    elimination_cliques,
+    greedy_order,
+    interaction_graph,
+)
+from quincunx.graphs.table import MAX_AXES, Names, names_of
+from quincunx.graphs.variable import Variable, find_variable
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTree:
+    """A forest of clusters of variables with the running intersection property.
+
+    Clusters come parents first. A cluster's first axes are the variables it shares with its
+    parent (its sepset), in the parent's order: seen as a matrix [sepset states, other states], a
+    cluster's table meets its parent's without moving a number.
+
+    Attributes:
+        variables: all variables.
+        clusters: each cluster's variables, as positions in ``variables``.
+        parents: each cluster's parent, an earlier cluster; -1 for a root.
+        position: each variable's place in ``variables``, by its name.
+        containing: for each variable the clusters that hold it; the first is nearest to a root.
+        parent_axes: for each cluster the axes of its parent's table that its sepset has.
+
+    Raises:
+        ModelError: clusters and parents do not make such a forest; the message says where.
+    """
+
+    variables: tuple[Variable, ...]
+    clusters: tuple[tuple[int, ...], ...]
+    parents: tuple[int, ...]
+    position: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    containing: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+    parent_axes: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Index the clusters and verify the running intersection property."""
+        holds: list[list[int]] = [[] for _ in self.variables]
+        shared = [0] * len(self.variables)
+        axes = []
+        for c, (cluster, parent) in enumerate(zip(self.clusters, self.parents, strict=True)):
+            if not -1 <= parent < c:
+                raise ModelError(f"cluster {c} has parent {parent}; parents must come first")
+            for v in cluster:
+                holds[v].append(c)
+            above = self.clusters[parent] if parent >= 0 else ()
+            own = set(cluster)
+            sepset = tuple(v for v in above if v in own)
+            if cluster[: len(sepset)] != sepset:
+                raise ModelError(
+                    f"cluster {c} must begin with the variables of its parent, {sepset}; it is "
+                    f"{cluster}"
+                )
+            for v in sepset:
+                shared[v] += 1
+            axes.append(tuple(i for i, v in enumerate(above) if v in own))
+        for v, variable in enumerate(self.variables):
+            # A forest's part is connected when it has one node more than edges.
+            if len(holds[v]) - shared[v] != 1:
+                raise ModelError(
+                    f"variable {variable.name!r} is in {len(holds[v])} clusters that "
+                    f"{shared[v]} shared edges join: the running intersection property fails"
+                )
+        object.__setattr__(self, "position", {v.name: i for i, v in enumerate(self.variables)})
+        object.__setattr__(self, "containing", tuple(map(tuple, holds)))
+        object.__setattr__(self, "parent_axes", tuple(axes))
+
+    def find(self, name: str) -> int:
+        """Return the place of a variable, or raise :class:`UnknownNameError`."""
+        if name not in self.position:
+            find_variable(self.variables, name)
+        return self.position[name]
+
+    def shape(self, c: int) -> tuple[int, ...]:
+        """Return the shape of cluster ``c``'s table."""
+        return tuple(len(self.variables[v]) for v in self.clusters[c])
+
+    def sepset_size(self, c: int) -> int:
+        """Return the number of joint states of cluster ``c``'s sepset; 1 for a root."""
+        return math.prod(self.shape(c)[: len(self.parent_axes[c])])
+
+    def message_shape(self, c: int) -> tuple[int, ...]:
+        """Return the shape in which a message from ``c`` multiplies its parent's table."""
+        parent = self.parents[c]
+        keep = set(self.parent_axes[c])
+        return tuple(n if i in keep else 1 for i, n in enumerate(self.shape(parent)))
+
+    def summed_axes(self, c: int) -> tuple[int, ...]:
+        """Return the axes of the parent's table to sum over for the marginal on ``c``'s sepset."""
+        keep = set(self.parent_axes[c])
+        return tuple(i for i in range(len(self.clusters[self.parents[c]])) if i not in keep)
+
+    @property
+    def treewidth(self) -> int:
+        """Size of the largest cluster less one: the width of this decomposition."""
+        return max(map(len, self.clusters), default=0) - 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of cells of each cluster's table."""
+        return tuple(math.prod(self.shape(c)) for c in range(len(self.clusters)))
+
+    def home(self, members: Iterable[int]) -> int:
+        """Return the smallest cluster that holds all of some variables, -1 where none does."""
+        wanted = tuple(members)
+        if not wanted:
+            return min(
+                range(len(self.clusters)), key=lambda c: math.prod(self.shape(c)), default=-1
+            )
+        rarest = min(wanted, key=lambda v: len(self.containing[v]))
+        holders = [c for c in self.containing[rarest] if set(wanted) <= set(self.clusters[c])]
+        return min(holders, key=lambda c: math.prod(self.shape(c)), default=-1)
+
+    def names(self, c: int) -> tuple[str, ...]:
+        """Return the names of cluster ``c``'s variables."""
+        return tuple(self.variables[v].name for v in self.clusters[c])
+
+    def _repr_html_(self) -> str:
+        """Write the tree as nested lists for a notebook."""
+        below: list[list[int]] = [[] for _ in self.clusters]
+        for c, p in enumerate(self.parents):
+            if p >= 0:
+                below[p].append(c)
+        inner = [""] * len(self.clusters)
+        for c in reversed(range(len(self.clusters))):
+            text = escape(", ".join(self.names(c)))
+            nested = "".join(inner[d] for d in below[c])
+            inner[c] = f"<li>{text}{f'<ul>{nested}</ul>' if nested else ''}</li>"
+        roots = "".join(inner[c] for c, p in enumerate(self.parents) if p < 0)
+        return f"<p>Cluster tree of width {self.treewidth}</p><ul>{roots}</ul>"
+
+
+def cluster_tree(
+    variables: Sequence[Variable],
+    scopes: Iterable[Names],
+    *,
+    heuristic: Heuristic | None = None,
+    order: Names | None = None,
+) -> ClusterTree:
+    """Decompose the graph in which the variables of every scope are joined.
+
+    Arguments:
+        variables: all variables; those in no scope get clusters of their own.
+        scopes: sets of variables that one cluster must hold together.
+        heuristic: "min-fill" or "min-degree", both weighted by states; None: both are tried and
+            the tree with fewer cells is taken.
+        order: an elimination order instead: all variables, each once.
+
+    Returns:
+        A forest, one tree a connected component.
+
+    Raises:
+        ModelError: the order does not name every variable once, or a heuristic is unknown.
+        UnknownNameError: a scope names an unknown variable.
+        TooLargeError: a cluster has more than 64 variables.
+    """
+    position = {v.name: i for i, v in enumerate(variables)}
+    members = ([position[_known(variables, position, n)] for n in names_of(s)] for s in scopes)
+    graph = interaction_graph(len(variables), members)
+    if order is not None:
+        names = names_of(order)
+        if sorted(names) != sorted(position):
+            odd = sorted(set(names) ^ set(position)) or [n for n in names if names.count(n) > 1]
+            raise ModelError(
+                f"an elimination order names every variable once; {odd[0]!r} is missing, unknown "
+                "or repeated"
+            )
+        return _assemble(variables, *elimination_cliques(graph, [position[n] for n in names]))
+    if heuristic not in (None, "min-fill", "min-degree"):
+        raise ModelError(f"heuristic must be 'min-fill' or 'min-degree', not {heuristic!r}")
+    tried: list[Heuristic] = [heuristic] if heuristic else ["min-fill", "min-degree"]
+    states = [len(v) for v in variables]
+    found = [
+        elimination_cliques(graph, greedy_order(graph, states, heuristic)) for heuristic in tried
+    ]
+
+    def cells(cliques: list[set[int]]) -> int:
+        return sum(math.prod(states[v] for v in clique) for clique in cliques)
+
+    return _assemble(variables, *min(found, key=lambda tree: cells(tree[0])))
+
+
+def tree_of_clusters(variables: Sequence[Variable], clusters: Iterable[Names]) -> ClusterTree:
+    """Join given clusters into a tree, along a maximum spanning tree of their overlaps.
+
+    Raises:
+        ModelError: no tree over these clusters has the running intersection property, or a
+            variable is in none of them.
+    """
+    import networkx as nx
+
+    position = {v.name: i for i, v in enumerate(variables)}
+    sets = [{position[_known(variables, position, n)] for n in names_of(c)} for c in clusters]
+    graph = nx.Graph()
+    graph.add_nodes_from(range(len(sets)))
+    for i, one in enumerate(sets):
+        for j in range(i):
+            if one & sets[j]:
+                graph.add_edge(i, j, weight=len(one & sets[j]))
+    forest = nx.maximum_spanning_tree(graph)
+    parents = [-1] * len(sets)
+    for part in nx.connected_components(forest):
+        for parent, child in nx.bfs_edges(forest, min(part)):
+            parents[child] = parent
+    return _assemble(variables, sets, parents)
+
+
+def _known(variables: Sequence[Variable], position: Mapping[str, int], name: str) -> str:
+    return name if name in position else find_variable(variables, name).name
+
+
+def _assemble(
+    variables: Sequence[Variable], cliques: Sequence[set[int]], parents: Sequence[int]
+) -> ClusterTree:
+    """Order clusters parents first and their axes sepset first."""
+    largest = max(map(len, cliques), default=0)
+    if largest > MAX_AXES:
+        raise TooLargeError(
+            f"a cluster of {largest} variables is needed (treewidth {largest - 1}); tables of more "
+            f"than {MAX_AXES} variables cannot be held. Remove arcs that join many variables."
+        )
+    below: list[list[int]] = [[] for _ in cliques]
+    for c, p in enumerate(parents):
+        if p >= 0:
+            below[p].append(c)
+    queue = [c for c, p in enumerate(parents) if p < 0]
+    number: dict[int, int] = {}
+    laid_out: list[tuple[int, ...]] = []
+    new_parents: list[int] = []
+    for c in queue:
+        above = laid_out[number[parents[c]]] if parents[c] >= 0 else ()
+        sepset = tuple(v for v in above if v in cliques[c])
+        number[c] = len(laid_out)
+        laid_out.append(sepset + tuple(sorted(cliques[c] - set(sepset))))
+        new_parents.append(number[parents[c]] if parents[c] >= 0 else -1)
+        queue.extend(below[c])
+    return ClusterTree(tuple(variables), tuple(laid_out), tuple(new_parents))

@@ -1,0 +1,164 @@
+"""Probabilistic dependency graphs: beliefs as arcs, and how well a distribution fits them."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Protocol
+
+import numpy as np
+
+from quincunx._errors import ModelError
+from quincunx.graphs.arc import Arc
+from quincunx.graphs.table import Names, Table, merge_variables, xlogx
+from quincunx.graphs.variable import Variable, find_variable
+
+HARD_RESIDUAL = 1e-9  # how far a distribution may be from a hard arc and still satisfy it
+
+
+class Distribution(Protocol):
+    """What scoring asks of a distribution: a joint :class:`Table` has it, calibrated clusters too."""
+
+    def marginal(self, targets: Names, /) -> Table:
+        """Return the marginal table over ``targets``, axes in the order asked."""
+
+    def entropy(self) -> float:
+        """Return the entropy in nats."""
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class PDG:
+    """A probabilistic dependency graph: variables, and arcs that state beliefs about them.
+
+    Arguments:
+        arcs: the beliefs. Names in them stand for variables of the other arcs or of
+            ``variables``.
+        variables: further variables, or all of them when arcs use names.
+
+    Raises:
+        ModelError: a name appears with two lists of states, or a table does not fit.
+        UnknownNameError: an arc names a variable that nothing defines.
+
+    Example:
+        >>> rain = Variable("rain", ["no", "yes"])
+        >>> radio = Arc([], rain, [0.7, 0.3], label="radio")
+        >>> sky = Arc([], rain, [0.4, 0.6], label="sky")
+        >>> beliefs = PDG([radio]) + sky
+        >>> round(beliefs.inc(Table([rain], [0.5, 0.5])), 4)
+        0.1076
+
+    Reference:
+        O. E. Richardson, J. Y. Halpern, C. De Sa, "Inference for Probabilistic Dependency
+        Graphs", UAI 2023, Section 2.
+    """
+
+    arcs: tuple[Arc, ...]
+    variables: tuple[Variable, ...]
+
+    def __init__(self, arcs: Iterable[Arc] = (), variables: Iterable[Variable] = ()) -> None:
+        """Collect the variables and resolve the names."""
+        given = tuple(arcs)
+        for arc in given:
+            if not isinstance(arc, Arc):
+                raise ModelError(f"a PDG is made of arcs; got {arc!r}")
+        members = (v for arc in given for v in (*arc.sources, *arc.targets))
+        found = merge_variables((*variables, *(v for v in members if isinstance(v, Variable))))
+        by_name = {v.name: v for v in found}
+        object.__setattr__(self, "arcs", tuple(arc.resolve(by_name) for arc in given))
+        object.__setattr__(self, "variables", found)
+
+    def variable(self, name: str) -> Variable:
+        """Return the variable of that name.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        return find_variable(self.variables, name)
+
+    def __add__(self, other: "PDG | Arc | Variable") -> "PDG":
+        """Unite with another graph, an arc or a variable; equal arcs are kept twice."""
+        if isinstance(other, Arc):
+            other = PDG([other], self.variables)
+        elif isinstance(other, Variable):
+            other = PDG([], [other])
+        if not isinstance(other, PDG):
+            return NotImplemented
+        return PDG(self.arcs + other.arcs, self.variables + other.variables)
+
+    def inc(self, mu: Distribution) -> float:
+        """Incompatibility of a distribution with the tables, in nats.
+
+        ``Inc(mu) = sum_a beta_a E_mu[ KL( mu(T_a|S_a) || p_a(T_a|S_a) ) ]``; rows that say nothing
+        count zero, and a hard arc counts infinity unless ``mu`` satisfies it within 1e-9.
+
+        Arguments:
+            mu: a joint table over all variables, or calibrated beliefs; total 1.
+
+        Returns:
+            A number >= 0, infinite where ``mu`` puts mass on what a table excludes.
+
+        Reference:
+            Richardson, Halpern, De Sa (UAI 2023), Section 2, the definition of Inc.
+        """
+        return sum((_arc_inc(arc, mu) for arc in self.arcs), 0.0)
+
+    def idef(self, mu: Distribution) -> float:
+        """Information deficiency of a distribution, in nats.
+
+        ``IDef(mu) = -H(mu) + sum_a alpha_a H_mu(T_a|S_a)``; it can be negative.
+
+        Arguments:
+            mu: a joint table over all variables, or calibrated beliefs; total 1.
+
+        Reference:
+            Richardson, Halpern, De Sa (UAI 2023), Section 2, the definition of IDef.
+        """
+        weighted = (
+            arc.alpha * mu.marginal(arc.scope).entropy(given=arc.source_names) for arc in self.arcs
+        )
+        return sum(weighted, -mu.entropy())
+
+    def score(self, mu: Distribution, gamma: float) -> float:
+        """Return ``Inc(mu) + gamma IDef(mu)`` in nats, what inference minimises; gamma >= 0."""
+        return self.inc(mu) + (gamma * self.idef(mu) if gamma else 0.0)
+
+    def __repr__(self) -> str:
+        """Write the graph in a few lines."""
+        head = f"PDG with {len(self.variables)} variables and {len(self.arcs)} arcs"
+        lines = [f"  {arc!r}" for arc in self.arcs[:10]]
+        if len(self.arcs) > 10:
+            lines.append(f"  ... {len(self.arcs)} arcs")
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        """Write the arcs as a table for a notebook."""
+        rows = "".join(
+            f"<tr><td>{escape(a.label or '')}</td><td>{escape(', '.join(a.source_names))}</td>"
+            f"<td>{escape(', '.join(a.target_names))}</td><td>{a.alpha:g}</td><td>{a.beta:g}</td>"
+            f"<td>{'none' if a.table is None else 'x'.join(map(str, a.table.shape))}</td></tr>"
+            for a in self.arcs[:100]
+        )
+        more = f"<p>... {len(self.arcs)} arcs</p>" if len(self.arcs) > 100 else ""
+        return (
+            f"<p>PDG: {len(self.variables)} variables, {len(self.arcs)} arcs</p><table><tr>"
+            "<th>label</th><th>sources</th><th>targets</th><th>alpha</th><th>beta</th>"
+            f"<th>table</th></tr>{rows}</table>{more}"
+        )
+
+
+def _arc_inc(arc: Arc, mu: Distribution) -> float:
+    if arc.beta == 0 or arc.table is None:
+        return 0.0
+    table = arc.rows
+    says = ~np.isnan(table[:, 0])
+    joint = mu.marginal(arc.scope).values.reshape(table.shape)[says]
+    table = table[says]
+    mass = joint.sum(axis=1, keepdims=True)
+    if math.isinf(arc.beta):
+        off = np.abs(joint - table * mass).max(initial=0.0)
+        return 0.0 if off <= HARD_RESIDUAL else math.inf
+    if (joint[table == 0] > 0).any():
+        return math.inf
+    log_p = np.log(table, out=np.zeros_like(table), where=table > 0)
+    divergence = float((xlogx(joint) - joint * log_p).sum() - xlogx(mass).sum())
+    return arc.beta * max(divergence, 0.0)

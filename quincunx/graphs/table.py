@@ -1,0 +1,252 @@
+"""Labelled tables of non-negative numbers: factors, marginals and conditionals."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quincunx._errors import ModelError, TooLargeError, UnknownNameError, need_extra
+from quincunx.graphs.memory import require_memory
+from quincunx.graphs.variable import State, Variable
+
+Floats: TypeAlias = NDArray[np.float64]
+Names: TypeAlias = str | Variable | Iterable[str | Variable]
+
+MAX_AXES = 64  # NumPy's own limit
+
+
+def names_of(names: Names) -> tuple[str, ...]:
+    """Return variable names as a tuple, from one name or variable or from several."""
+    if isinstance(names, str | Variable):
+        names = (names,)
+    return tuple(n.name if isinstance(n, Variable) else n for n in names)
+
+
+def xlogx(values: Floats) -> Floats:
+    """Return ``x log x`` entry by entry, in nats, with ``0 log 0 = 0``."""
+    out = np.zeros_like(values)
+    np.log(values, out=out, where=values > 0)
+    return out * values
+
+
+@dataclass(frozen=True, slots=True, eq=False, init=False, repr=False)
+class Table:
+    """A non-negative table over the joint states of some variables.
+
+    Arguments:
+        variables: one variable an axis, no name twice.
+        values: array of float64 of shape ``[len(v) for v in variables]``; entries >= 0. It is
+            copied and frozen.
+
+    Raises:
+        ModelError: shape and variables do not fit, a name repeats, or an entry is negative or NaN.
+    """
+
+    variables: tuple[Variable, ...]
+    values: Floats
+
+    def __init__(self, variables: Iterable[Variable], values: ArrayLike) -> None:
+        """Check and freeze the table."""
+        vs = tuple(variables)
+        array = np.array(values, dtype=np.float64)
+        names = [v.name for v in vs]
+        if len(set(names)) < len(names):
+            raise ModelError(f"a table's variables must differ; got {names}")
+        shape = tuple(len(v) for v in vs)
+        if array.shape != shape:
+            raise ModelError(
+                f"a table over {names} must have shape {shape}, one axis a variable; "
+                f"got shape {array.shape}"
+            )
+        if not (array >= 0).all():
+            where = tuple(int(i[0]) for i in np.nonzero(~(array >= 0)))
+            at = ", ".join(f"{v.name}={v.states[i]}" for v, i in zip(vs, where, strict=True))
+            raise ModelError(
+                f"a table's entries must be >= 0; at {at or 'its only entry'} it has {array[where]}"
+            )
+        array.setflags(write=False)
+        object.__setattr__(self, "variables", vs)
+        object.__setattr__(self, "values", array)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables, in the order of the axes."""
+        return tuple(v.name for v in self.variables)
+
+    def _axes(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        own = self.names
+        for name in names:
+            if name not in own:
+                raise UnknownNameError(
+                    f"the table has no variable {name!r}; it has {', '.join(own) or 'none'}"
+                )
+        if len(set(names)) < len(names):
+            raise ModelError(f"each variable may be named once; got {', '.join(names)}")
+        return tuple(own.index(name) for name in names)
+
+    def marginal(self, targets: Names) -> "Table":
+        """Sum out all other variables; the axes come in the order asked.
+
+        Raises:
+            UnknownNameError: a target is not in the table.
+        """
+        keep = self._axes(names_of(targets))
+        rest = tuple(i for i in range(len(self.variables)) if i not in keep)
+        # After the sum, the kept axes stand in their old order.
+        order = np.argsort(np.argsort(keep)) if keep else ()
+        values = self.values.sum(axis=rest).transpose(tuple(int(i) for i in order))
+        return Table((self.variables[i] for i in keep), values)
+
+    def conditional(self, given: Names) -> "Conditional":
+        """Divide by the marginal of ``given``: ``p(rest | given)``, undefined rows as NaN.
+
+        Returns:
+            The conditioning variables, the others, and an array of shape (states of given...,
+            states of the others...), the form that :class:`quincunx.Arc` takes.
+        """
+        names = names_of(given)
+        sources = tuple(self.variables[i] for i in self._axes(names))
+        targets = tuple(v for v in self.variables if v.name not in names)
+        joint = self.marginal((*sources, *targets)).values
+        rows = joint.reshape(math.prod(len(v) for v in sources), -1)
+        mass = rows.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.where(mass > 0, rows / mass, np.nan)
+        return Conditional(sources, targets, values.reshape(joint.shape))
+
+    def select(self, given: Mapping[str, State]) -> "Table":
+        """Fix some variables at a state and drop their axes (the table is not rescaled)."""
+        axes = self._axes(tuple(given))
+        index: list[int | slice] = [slice(None)] * len(self.variables)
+        for axis, state in zip(axes, given.values(), strict=True):
+            index[axis] = self.variables[axis].index(state)
+        kept = (v for i, v in enumerate(self.variables) if i not in axes)
+        return Table(kept, self.values[tuple(index)])
+
+    def normalized(self) -> "Table":
+        """Divide by the total.
+
+        Raises:
+            ModelError: the total is zero or infinite.
+        """
+        total = float(self.values.sum())
+        if not 0 < total < math.inf:
+            raise ModelError(f"a table with total {total} cannot be scaled to one")
+        return Table(self.variables, self.values / total)
+
+    def entropy(self, given: Names = ()) -> float:
+        """Entropy of the table in nats, or of the rest given some variables; total must be 1."""
+        joint = float(xlogx(self.values).sum())
+        return float(xlogx(self.marginal(given).values).sum()) - joint
+
+    def __mul__(self, other: "Table") -> "Table":
+        """Multiply entry by entry over the union of the variables.
+
+        Raises:
+            ModelError: a shared name has other states in the two tables.
+            TooLargeError: the product does not fit into memory.
+        """
+        union = merge_variables((*self.variables, *other.variables))
+        require_table(union)
+        return Table(union, align(self, union) * align(other, union))
+
+    def to_dict(self) -> dict[Any, float]:
+        """Return ``{state: value}`` for one variable, ``{(state, ...): value}`` for several."""
+        if len(self.variables) == 1:
+            keys: Iterable[Any] = self.variables[0].states
+        else:
+            keys = product(*(v.states for v in self.variables))
+        return dict(zip(keys, self.values.ravel().tolist(), strict=True))
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with one row an entry (extra ``pgmpy`` brings pandas)."""
+        need_extra("pandas", "pgmpy", "a data frame")
+        import pandas as pd
+
+        rows = list(product(*(v.states for v in self.variables)))
+        frame = pd.DataFrame(rows, columns=list(self.names))
+        frame["probability"] = self.values.ravel()
+        return frame
+
+    def __repr__(self) -> str:
+        """Write the table as lines of text, at most twelve entries."""
+        entries = self.to_dict() if self.values.size <= 4096 else {}
+        head = f"Table({', '.join(self.names)})"
+        if not entries:
+            return f"{head} with {self.values.size} entries"
+        lines = []
+        for key, value in list(entries.items())[:12]:
+            states = key if isinstance(key, tuple) else (key,)
+            lines.append("  " + ", ".join(map(str, states)) + f": {value:.6g}")
+        if len(entries) > 12:
+            lines.append(f"  ... {len(entries)} entries")
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        """Write the table for a notebook, at most a hundred rows."""
+        head = "".join(f"<th>{escape(n)}</th>" for n in self.names) + "<th>value</th>"
+        rows = []
+        for count, key in enumerate(product(*(v.states for v in self.variables))):
+            if count == 100:
+                rows.append(f"<tr><td>... {self.values.size} entries</td></tr>")
+                break
+            cells = "".join(f"<td>{escape(str(s))}</td>" for s in key)
+            rows.append(f"<tr>{cells}<td>{self.values.flat[count]:.6g}</td></tr>")
+        return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditional:
+    """A conditional table ``p(targets | sources)``; undefined rows are NaN.
+
+    Attributes:
+        sources: conditioning variables, first axes of ``values``.
+        targets: the others, last axes of ``values``.
+        values: float64 array of shape (states of sources..., states of targets...).
+    """
+
+    sources: tuple[Variable, ...]
+    targets: tuple[Variable, ...]
+    values: Floats
+
+
+def merge_variables(variables: Iterable[Variable]) -> tuple[Variable, ...]:
+    """Return the distinct variables in order of first appearance.
+
+    Raises:
+        ModelError: one name appears with two different lists of states.
+    """
+    found: dict[str, Variable] = {}
+    for variable in variables:
+        known = found.setdefault(variable.name, variable)
+        if known != variable:
+            raise ModelError(
+                f"variable {variable.name!r} appears with states {known.states} and with "
+                f"states {variable.states}; use one of the two everywhere"
+            )
+    return tuple(found.values())
+
+
+def align(table: Table, variables: Sequence[Variable]) -> Floats:
+    """View a table's values with one axis for each of ``variables``, of length 1 where absent."""
+    own = table.names
+    order = [own.index(v.name) for v in variables if v.name in own]
+    shape = [len(v) if v.name in own else 1 for v in variables]
+    return table.values.transpose(order).reshape(shape)
+
+
+def require_table(variables: Sequence[Variable]) -> None:
+    """Raise :class:`TooLargeError` if a joint table over the variables would not fit."""
+    if len(variables) > MAX_AXES:
+        raise TooLargeError(
+            f"a table over {len(variables)} variables was asked for; {MAX_AXES} is the most"
+        )
+    cells = math.prod(len(v) for v in variables)
+    require_memory(
+        8 * cells, f"a joint table over {len(variables)} variables ({cells:.3g} entries)"
+    )

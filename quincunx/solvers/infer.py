@@ -1,0 +1,278 @@
+"""The verb ``infer``: a model and a trade-off in, a distribution with its certificate out."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from quincunx._errors import (
+    ContradictionError,
+    ModelError,
+    NotConvexError,
+    SolveError,
+    TooLargeError,
+)
+from quincunx._types import Status
+from quincunx.graphs.arc import Arc
+from quincunx.graphs.bayesian_network import BayesianNetwork
+from quincunx.graphs.cluster_tree import ClusterTree, cluster_tree
+from quincunx.graphs.factor_graph import FactorGraph
+from quincunx.graphs.memory import require_memory
+from quincunx.graphs.pdg import PDG
+from quincunx.graphs.table import Names
+from quincunx.graphs.variable import State, find_variable
+from quincunx.solvers.inference.answer import Inference
+from quincunx.solvers.inference.certificate import conditional_logs, lower_bound
+from quincunx.solvers.inference.conic import Conic, solve_conic
+from quincunx.solvers.inference.objective import objective
+from quincunx.solvers.inference.problem import Problem, compile_problem
+from quincunx.solvers.inference.products import as_product, solve_product
+from quincunx.solvers.inference.uniqueness import is_unique
+
+Model: TypeAlias = PDG | BayesianNetwork | FactorGraph
+
+CELL_BYTES = 3000  # measured: what Clarabel holds for one cluster cell and its share of the arcs
+TABLE_BYTES = 24  # a cell's energy, its belief and one temporary
+UNIQUE_CELLS = 100_000  # above this, uniqueness at gamma = 0 is left unknown for networks
+
+
+@dataclass(frozen=True, slots=True)
+class SumProduct:
+    """Exact message passing on the cluster tree, where the optimum is a product of tables.
+
+    That is so when ``beta = gamma alpha`` on every row, as for Bayesian networks and factor
+    graphs, and at every gamma for a PDG whose arcs form a Bayesian network with alpha = 1.
+    """
+
+
+Solver: TypeAlias = SumProduct | Conic
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What :func:`infer` would do, before any of it is done.
+
+    Attributes:
+        pdg: the model as a PDG, with what is assumed.
+        gamma: the trade-off; None: the limit 0+.
+        tree: the cluster tree.
+        solver: the method.
+        reason: why this method.
+        memory: bytes that the solve takes, roughly.
+    """
+
+    pdg: PDG
+    gamma: float | None
+    tree: ClusterTree
+    solver: Solver
+    reason: str
+    memory: int
+
+
+def infer(
+    model: Model,
+    *,
+    gamma: float | None = None,
+    solver: Solver | None = None,
+    tolerance: float = 1e-8,
+    time_limit: float | None = None,
+    start: Inference | None = None,
+    throw: bool = True,
+    assume: Mapping[str, State] | None = None,
+    order: Names | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Inference:
+    """Find the distribution that a model specifies, and how inconsistent the model is.
+
+    For a PDG, minimise ``Inc(mu) + gamma IDef(mu)`` over joint distributions mu, represented by
+    the clusters of a tree decomposition.
+
+    Arguments:
+        model: a :class:`PDG`, :class:`BayesianNetwork` or :class:`FactorGraph`.
+        gamma: how much the structure counts against the tables. None: the model's own meaning,
+            the distribution of a network, the limit gamma -> 0+ of a PDG (among the distributions
+            that fit the tables best, the one with the least information deficiency). 0: any
+            distribution that fits the tables best. Up to ``min beta/alpha``: the convex regime.
+        solver: :class:`SumProduct` or :class:`Conic`; None: chosen as :func:`plan` tells.
+        tolerance: certified gap asked for, in nats, relative to ``1 + |inconsistency|``; in
+            (0, 1).
+        time_limit: seconds for the solver; None: no limit.
+        start: an earlier answer to the same model: if its beliefs are certified to be within the
+            tolerance for this problem, they are returned without solving.
+        throw: raise when there is no answer; False: return it with a status that says why.
+        assume: states of variables held certain before solving (hard arcs): what follows if this
+            is so, instead of what the model says given that it happened.
+        order: an elimination order for the cluster tree, every variable once; None: the better
+            of weighted min-fill and min-degree.
+        progress: called with a line about the work now and then.
+
+    Returns:
+        The answer with its certificate: see :class:`Inference`.
+
+    Raises:
+        ModelError: an argument is out of range, or a name in ``assume`` or ``order`` is unknown.
+        NotConvexError: gamma is outside the convex regime; the message names rows and the bound.
+        ContradictionError: certainties clash, the inconsistency is infinite; arcs are named.
+        TooLargeError: the clusters do not fit into memory; said before they are allocated.
+        SolveError: the solver stopped without a useful answer; ``error.solution`` has what it got.
+
+    Example:
+        >>> rain = Variable("rain", ["no", "yes"])
+        >>> pdg = PDG([Arc([], rain, [0.7, 0.3]), Arc([], rain, [0.4, 0.6])])
+        >>> answer = infer(pdg)
+        >>> round(answer.inconsistency, 6), round(answer.query("rain").values[1], 4)
+        (0.095411, 0.445)
+
+    Reference:
+        O. E. Richardson, J. Y. Halpern, C. De Sa, "Inference for Probabilistic Dependency Graphs",
+        UAI 2023.
+    """
+    _check_arguments(tolerance, time_limit)
+    try:
+        work = plan(model, gamma=gamma, solver=solver, assume=assume, order=order)
+        answer = _solve(work, tolerance, time_limit, start, progress)
+    except SolveError as error:
+        failure = _failure(error, gamma)
+        error.solution = failure
+        if throw:
+            raise
+        return failure
+    if throw and answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
+        stopped = SolveError(f"{answer.status.value} {answer.message}")
+        stopped.solution = answer
+        raise stopped
+    return answer
+
+
+def plan(
+    model: Model,
+    *,
+    gamma: float | None = None,
+    solver: Solver | None = None,
+    assume: Mapping[str, State] | None = None,
+    order: Names | None = None,
+) -> Plan:
+    """Say what :func:`infer` would do with these arguments: tree, method, memory; solve nothing.
+
+    Raises:
+        ModelError: an argument is out of range, a name is unknown, or :class:`SumProduct` was
+            asked for where the optimum is no product of the tables.
+        TooLargeError: a cluster of more than 64 variables is needed.
+    """
+    if gamma is None and not isinstance(model, PDG):
+        gamma = 1.0  # at which a network or factor graph is its own optimum
+    if gamma is not None and not 0 <= gamma < math.inf:
+        raise ModelError(f"gamma must be a number in [0, inf), or None, not {gamma!r}")
+    pdg = model if isinstance(model, PDG) else model.to_pdg()
+    for name, state in (assume or {}).items():
+        variable = find_variable(pdg.variables, name)
+        one_hot = np.zeros(len(variable))
+        one_hot[variable.index(state)] = 1.0
+        pdg += Arc((), variable, one_hot, 0.0, math.inf, f"assume {name}={state}")
+    tree = cluster_tree(pdg.variables, (a.scope for a in pdg.arcs), order=order)
+    product = as_product(pdg, gamma)
+    if isinstance(solver, SumProduct) and product is None:
+        raise ModelError(
+            "SumProduct() needs beta = gamma * alpha on every arc, or arcs that form a Bayesian "
+            "network with alpha = 1; use Conic(), or solver=None to have it chosen"
+        )
+    if solver is None:
+        solver = SumProduct() if product else Conic()
+    exact = isinstance(solver, SumProduct) and product is not None
+    cells = sum(tree.sizes)
+    return Plan(
+        pdg=pdg,
+        gamma=gamma,
+        tree=tree,
+        solver=solver,
+        reason=product.reason if exact and product else "a convex program over the cluster tree",
+        memory=cells * (TABLE_BYTES if exact else CELL_BYTES),
+    )
+
+
+def _solve(
+    work: Plan,
+    tolerance: float,
+    time_limit: float | None,
+    start: Inference | None,
+    progress: Callable[[str], None] | None,
+) -> Inference:
+    require_memory(
+        work.memory,
+        f"a cluster tree of width {work.tree.treewidth} with {sum(work.tree.sizes):,} cells",
+    )
+    product = as_product(work.pdg, work.gamma)
+    if isinstance(work.solver, SumProduct) and product is not None:
+        answer = solve_product(work.pdg, work.tree, product, work.gamma)
+        if work.gamma == 0 and sum(work.tree.sizes) <= UNIQUE_CELLS and answer.beliefs:
+            problem = compile_problem(work.pdg, work.tree)
+            cells = problem.gather(answer.beliefs.clusters)
+            answer = replace(answer, unique=is_unique(problem, cells))
+        return answer
+    if progress:
+        progress("compiling the cluster tree")
+    problem = compile_problem(work.pdg, work.tree)
+    assert isinstance(work.solver, Conic)
+    if start is not None:
+        earlier = _recheck(problem, work.gamma, start, tolerance)
+        if earlier is not None:
+            return earlier
+    return solve_conic(problem, work.gamma, work.solver, tolerance, time_limit, progress)
+
+
+def _recheck(
+    problem: Problem, gamma: float | None, start: Inference, tolerance: float
+) -> Inference | None:
+    """Return an earlier answer if it is certified to answer this problem too."""
+    if start.beliefs is None or not gamma:
+        return None
+    if start.beliefs.tree.variables != problem.tree.variables:
+        raise ModelError("start is the answer to a model with other variables")
+    tables = [
+        start.beliefs.marginal(problem.tree.names(c)).values
+        for c in range(len(problem.tree.clusters))
+    ]
+    beliefs = problem.calibrate(problem.gather(tables))
+    mu = problem.gather(beliefs.clusters)
+    target = objective(problem, gamma)
+    inc, idef = problem.measure(mu)
+    value = inc + gamma * idef
+    gap = max(value - lower_bound(problem, target, conditional_logs(problem, mu)), 0.0)
+    residual = problem.residual(mu)
+    if gap > tolerance * (1 + abs(value)) or residual > tolerance:
+        return None
+    return Inference(
+        status=Status.OPTIMAL,
+        gamma=gamma,
+        method="the earlier answer, certified anew",
+        inconsistency=value,
+        gap=gap,
+        beliefs=beliefs,
+        idef=idef,
+        residual=residual,
+        unique=True,
+    )
+
+
+def _check_arguments(tolerance: float, time_limit: float | None) -> None:
+    if not 0 < tolerance < 1:
+        raise ModelError(f"tolerance must be in (0, 1) nats, not {tolerance!r}")
+    if time_limit is not None and not time_limit > 0:
+        raise ModelError(f"time_limit must be a positive number of seconds, not {time_limit!r}")
+
+
+def _failure(error: SolveError, gamma: float | None) -> Inference:
+    """Say in an answer's form why there is none."""
+    if isinstance(error, ContradictionError):
+        return Inference(
+            status=Status.CONTRADICTION,
+            message=str(error),
+            gamma=gamma,
+            inconsistency=math.inf,
+            gap=0.0,
+        )
+    kinds = {NotConvexError: Status.NOT_CONVEX, TooLargeError: Status.TOO_LARGE}
+    status = next((s for kind, s in kinds.items() if isinstance(error, kind)), Status.INACCURATE)
+    return Inference(status=status, message=str(error), gamma=gamma)

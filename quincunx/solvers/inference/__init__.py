@@ -1,0 +1,1 @@
+"""Inference in probabilistic dependency graphs: compiled problems and methods."""

@@ -1,0 +1,83 @@
+"""The answer to an inference problem: beliefs, what they cost, and how sure that is."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quincunx._errors import SolveError
+from quincunx._types import Solution
+from quincunx.graphs.beliefs import Beliefs
+from quincunx.graphs.table import Names, Table
+from quincunx.graphs.variable import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference(Solution):
+    """What :func:`quincunx.infer` returns.
+
+    Attributes:
+        gamma: the trade-off solved for; None: the limit gamma -> 0+.
+        method: what computed the answer, and why it was chosen.
+        inconsistency: the score of the beliefs in nats, an upper bound on the optimum: Inc at
+            gamma = 0 and in the limit, else ``Inc + gamma IDef``. Infinite on a contradiction.
+        gap: certified distance in nats: the optimum lies in
+            ``[inconsistency - gap, inconsistency]``. With hard arcs the upper end holds within
+            ``residual``. In the limit it speaks of Inc.
+        beliefs: the distribution as calibrated clusters; None when there is no answer.
+        idef: information deficiency of the beliefs, in nats.
+        idef_lower: in the limit, a certified lower bound on the optimal information deficiency;
+            else -inf.
+        residual: largest violation ``|mu(s,t) - p(t|s) mu(s)|`` of a hard arc by the beliefs.
+        unique: whether the optimal distribution is the only one: True for gamma > 0 and in the
+            limit; at gamma = 0 found numerically; None when unknown.
+    """
+
+    gamma: float | None
+    method: str = ""
+    inconsistency: float = math.nan
+    gap: float = math.inf
+    beliefs: Beliefs | None = None
+    idef: float = math.nan
+    idef_lower: float = -math.inf
+    residual: float = 0.0
+    unique: bool | None = None
+
+    @property
+    def belief_error(self) -> float:
+        """Bound on the total variation distance to the optimal joint distribution, in [0, 1].
+
+        ``sqrt(gap / (2 gamma))``: the score is gamma-strongly convex in the Kullback-Leibler
+        divergence, and Pinsker's inequality turns that into total variation. At gamma = 0 and in
+        the limit the gap bounds no distance, and this is 1. Hard arcs hold within ``residual``
+        only, which this bound leaves out.
+        """
+        if not self.gamma:
+            return 1.0
+        return min(1.0, math.sqrt(max(self.gap, 0.0) / (2 * self.gamma)))
+
+    def query(self, targets: Names, given: Mapping[str, State] | None = None) -> Table:
+        """Return ``p(targets | given)`` under the beliefs, axes in the order asked.
+
+        ``given`` conditions the optimal distribution. To solve the problem in which an event is
+        certain, a different question, use ``infer(..., assume=...)``.
+
+        Raises:
+            SolveError: there is no answer to ask.
+            UnknownNameError: a variable or state does not exist.
+            ImpossibleEventError: ``given`` has probability zero.
+            TooLargeError: the joint table of the targets does not fit into memory.
+        """
+        if self.beliefs is None:
+            raise SolveError(f"there is no answer to query. {self.status.value} {self.message}")
+        return self.beliefs.query(targets, given)
+
+    def __repr__(self) -> str:
+        """Write the answer in three lines."""
+        where = "0+" if self.gamma is None else f"{self.gamma:g}"
+        lines = [
+            f"Inference at gamma = {where} by {self.method or 'no method'}: {self.status.name}",
+            f"  inconsistency {self.inconsistency:.10g} nats, gap {self.gap:.2g}",
+        ]
+        if self.message:
+            lines.append(f"  {self.message}")
+        return "\n".join(lines)

@@ -1,0 +1,323 @@
+"""A PDG compiled to sparse arrays over a cluster tree: what every solver works on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from quincunx._errors import ContradictionError
+from quincunx.graphs.arc import Arc
+from quincunx.graphs.beliefs import Beliefs
+from quincunx.graphs.cluster_tree import ClusterTree
+from quincunx.graphs.pdg import PDG
+from quincunx.graphs.table import xlogx
+from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, safe_log, sum_by
+from quincunx.solvers.inference.hard import maximal_support
+from quincunx.solvers.inference.support import (
+    clashing,
+    excludes,
+    home_of,
+    joint_index,
+    possible_cells,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """A PDG over a cluster tree, restricted to the cells that can have mass.
+
+    With N cells over all clusters, M cells over all arcs' (source, target) states, R rows over all
+    arcs' source states and K sepset rows. Only possible states are counted.
+
+    Attributes:
+        pdg: the graph.
+        tree: the cluster tree.
+        arcs: the arcs that count (alpha or beta not zero).
+        masks: for each cluster the possible cells, in the shape of its table.
+        offsets: int64 [clusters + 1], where each cluster's cells begin.
+        sepset: int64 [N], the sepset row of each cell: one row a sepset state, one a root.
+        calibration: sparse [K, N]; ``calibration @ mu = mass`` says that neighbours agree.
+        mass: float64 [K], 1 at the roots' rows, else 0.
+        joint: sparse [M, N], the marginals ``mu(s, t)``.
+        row: int64 [M], the row of each (s, t).
+        rows: sparse [R, N], the marginals ``mu(s)``.
+        table: float64 [M], ``p(t | s)``, NaN in rows that say nothing.
+        arc: int64 [R], the arc of each row, as a position in ``arcs``.
+        source: int64 [R], the joint source state of each row, row-major.
+        alpha: float64 [R].
+        beta: float64 [R]; 0 in rows that say nothing, inf in hard ones.
+        width: int64 [R], number of possible targets; a row of width 1 has no entropy.
+    """
+
+    pdg: PDG
+    tree: ClusterTree
+    arcs: tuple[Arc, ...]
+    masks: tuple[Bools, ...]
+    offsets: Ints
+    sepset: Ints
+    calibration: Sparse
+    mass: Floats
+    joint: Sparse
+    row: Ints
+    rows: Sparse
+    table: Floats
+    arc: Ints
+    source: Ints
+    alpha: Floats
+    beta: Floats
+    width: Ints
+
+    @property
+    def size(self) -> int:
+        """Number of cells N."""
+        return int(self.offsets[-1])
+
+    @property
+    def hard(self) -> Bools:
+        """Bool [R]: rows that are equality constraints (hard, and not settled by zeros alone)."""
+        return np.isinf(self.beta) & (self.width > 1)
+
+    def sepset_mass(self, mu: Floats) -> Floats:
+        """Return float64 [N]: the mass of each cell's own sepset state, from its own cluster."""
+        return sum_by(self.sepset, mu, len(self.mass))[self.sepset]
+
+    def measure(self, mu: Floats) -> tuple[float, float]:
+        """Return Inc and IDef of calibrated cells, in nats; hard arcs count as satisfied."""
+        mu_st = self.joint @ mu
+        mu_s = sum_by(self.row, mu_st, len(self.alpha))
+        negative_entropy = sum_by(self.row, xlogx(mu_st), len(self.alpha)) - xlogx(mu_s)
+        soft = (self.beta > 0) & np.isfinite(self.beta)
+        weight = np.where(soft, self.beta, 0.0)
+        cross = weight[self.row] * mu_st * np.where(soft[self.row], safe_log(self.table), 0.0)
+        inc = float(weight @ negative_entropy - cross.sum())
+        tree_entropy = float((mu * safe_log(self.sepset_mass(mu))).sum() - xlogx(mu).sum())
+        return inc, -tree_entropy - float(self.alpha @ negative_entropy)
+
+    def hard_equations(self) -> Sparse:
+        """Return sparse [E, N]: ``mu(s,t) - p(t|s) mu(s)`` for the entries of hard rows."""
+        return self.freeze(self.hard, self.table)
+
+    def freeze(self, rows: Bools, table: Floats) -> Sparse:
+        """Return sparse [E, N]: ``mu(s,t) - q(t|s) mu(s)`` for the entries of some rows.
+
+        The equations of a row add up to nothing, so each row's last entry is left out.
+
+        Arguments:
+            rows: bool [R], which rows.
+            table: float64 [M], the conditionals q; those of other rows are not read.
+        """
+        last = np.diff(self.row, append=-1) != 0
+        at = np.nonzero(rows[self.row] & ~last)[0]
+        scale = sp.dia_array((table[at][None, :], [0]), shape=(len(at), len(at)))
+        return (self.joint[at] - scale @ self.rows[self.row[at]]).tocsr()
+
+    def residual(self, mu: Floats) -> float:
+        """Return how far cells are from the hard arcs: the largest ``|mu(s,t) - p(t|s) mu(s)|``."""
+        at = self.hard[self.row]
+        off = (self.joint @ mu)[at] - self.table[at] * (self.rows @ mu)[self.row[at]]
+        return float(np.abs(off).max(initial=0.0))
+
+    def split(self, values: Floats, fill: float = 0.0) -> list[Floats]:
+        """Spread values over cells [N] into one full table a cluster, ``fill`` elsewhere."""
+        tables = []
+        for c, mask in enumerate(self.masks):
+            table = np.full(mask.shape, fill)
+            table[mask] = values[self.offsets[c] : self.offsets[c + 1]]
+            tables.append(table)
+        return tables
+
+    def gather(self, tables: Sequence[Floats]) -> Floats:
+        """Collect full cluster tables into one vector over cells [N]; the inverse of split."""
+        return np.concatenate([t[m] for t, m in zip(tables, self.masks, strict=True)])
+
+    def calibrate(self, values: Floats) -> Beliefs:
+        """Turn approximate cell masses into an exactly calibrated distribution.
+
+        Root tables are scaled to one; below, each cluster keeps its conditionals given its sepset
+        and takes the sepset's mass from its parent. Where a cluster has no mass for a sepset state
+        that its parent uses, it spreads evenly over the possible cells.
+        """
+        done: list[Floats] = []
+        for c, table in enumerate(self.split(np.maximum(values, 0.0))):
+            rows = table.reshape(self.tree.sepset_size(c), -1)
+            sums = rows.sum(axis=1, keepdims=True)
+            if not (sums > 0).all():
+                even = self.masks[c].reshape(rows.shape) / np.maximum(
+                    self.masks[c].reshape(rows.shape).sum(axis=1, keepdims=True), 1
+                )
+                rows = np.where(sums > 0, rows, even)
+                sums = np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+            parent = self.tree.parents[c]
+            above = 1.0
+            if parent >= 0:
+                above = done[parent].sum(axis=self.tree.summed_axes(c)).reshape(-1, 1)
+            done.append((rows / sums * above).reshape(table.shape))
+        return Beliefs(self.tree, tuple(done))
+
+    def row_name(self, r: int) -> str:
+        """Write a row as ``arc [source=state, ...]``, for messages."""
+        arc = self.arcs[int(self.arc[r])]
+        variables = arc.scope[: len(arc.sources)]
+        if not variables:
+            return arc.name
+        where = np.unravel_index(int(self.source[r]), [len(v) for v in variables])
+        states = (f"{v.name}={v.states[i]}" for v, i in zip(variables, where, strict=True))
+        return f"{arc.name} [{', '.join(states)}]"
+
+
+def compile_problem(pdg: PDG, tree: ClusterTree) -> Problem:
+    """Compile a PDG over a cluster tree to sparse arrays.
+
+    Arguments:
+        pdg: the graph.
+        tree: a cluster tree over its variables that holds each arc's variables in one cluster.
+
+    Returns:
+        The problem, with every impossible cell removed.
+
+    Raises:
+        ContradictionError: the certainties among the arcs contradict each other; the message names
+            arcs of which one must go.
+    """
+    arcs = tuple(a for a in pdg.arcs if a.beta > 0 or a.alpha != 0)
+    masks = possible_cells(tree, arcs)
+    if _empty(masks):
+        raise_contradiction(tree, arcs)
+    problem = _assemble(pdg, tree, arcs, masks)
+    if problem.hard.any():
+        support = maximal_support(problem.calibration, problem.mass, problem.hard_equations())
+        if support is None:
+            raise_contradiction(tree, arcs)
+        elif not support.all():
+            masks = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
+            problem = _assemble(pdg, tree, arcs, masks)
+    return problem
+
+
+def _empty(masks: Sequence[Bools]) -> bool:
+    return any(not mask.any() for mask in masks)
+
+
+def raise_contradiction(tree: ClusterTree, arcs: Sequence[Arc]) -> NoReturn:
+    """Raise :class:`ContradictionError`, naming a smallest set of arcs that clash."""
+
+    def possible(some: Sequence[Arc]) -> bool:
+        masks = possible_cells(tree, some)
+        if _empty(masks):
+            return False
+        problem = _assemble(PDG(some, tree.variables), tree, tuple(some), masks)
+        if not problem.hard.any():
+            return True
+        equations = problem.hard_equations()
+        return maximal_support(problem.calibration, problem.mass, equations) is not None
+
+    blamed = clashing([a for a in arcs if excludes(a) or math.isinf(a.beta)], possible)
+    names = ", ".join(a.name for a in blamed)
+    raise ContradictionError(
+        f"the inconsistency is infinite: the certainties of these arcs cannot all hold: {names}. "
+        "A zero in a table with beta > 0 and every entry of an arc with beta = inf are certain; "
+        "remove one of these arcs, or replace its certainty by a small probability or a finite beta"
+    )
+
+
+def _assemble(
+    pdg: PDG, tree: ClusterTree, arcs: tuple[Arc, ...], masks: Sequence[Bools]
+) -> Problem:
+    offsets = np.concatenate([[0], np.cumsum([int(m.sum()) for m in masks])]).astype(np.int64)
+    sepset, calibration, mass = _calibration(tree, masks, offsets)
+    n_cells = int(offsets[-1])
+    parts = [_arc_arrays(tree, a, masks, offsets) for a in arcs]
+    n_rows = np.concatenate([[0], np.cumsum([len(p.source) for p in parts])]).astype(np.int64)
+    n_joint = np.concatenate([[0], np.cumsum([len(p.table) for p in parts])]).astype(np.int64)
+    at = _concat([p.joint + n for p, n in zip(parts, n_joint[:-1], strict=True)])
+    columns = _concat([p.column for p in parts])
+    joint = sp.csr_array((np.ones(len(at)), (at, columns)), shape=(int(n_joint[-1]), n_cells))
+    row = _concat([p.row + n for p, n in zip(parts, n_rows[:-1], strict=True)])
+    fold = sp.csr_array(
+        (np.ones(len(row)), (row, np.arange(len(row)))), shape=(int(n_rows[-1]), len(row))
+    )
+    arc = np.repeat(np.arange(len(arcs)), [len(p.source) for p in parts])
+    says = _concat([p.says for p in parts]).astype(np.bool_)
+    beta = np.array([a.beta for a in arcs], dtype=np.float64)[arc]
+    return Problem(
+        pdg=pdg,
+        tree=tree,
+        arcs=arcs,
+        masks=tuple(masks),
+        offsets=offsets,
+        sepset=sepset,
+        calibration=calibration,
+        mass=mass,
+        joint=joint,
+        row=row,
+        rows=(fold @ joint).tocsr(),
+        table=_concat([p.table for p in parts]).astype(np.float64),
+        arc=arc,
+        source=_concat([p.source for p in parts]),
+        alpha=np.array([a.alpha for a in arcs], dtype=np.float64)[arc],
+        beta=np.where(says, beta, 0.0),
+        width=np.bincount(row, minlength=int(n_rows[-1])),
+    )
+
+
+def _concat(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _ArcArrays:
+    joint: Ints  # for each possible cell of the home cluster: its (s, t), numbered within the arc
+    column: Ints  # that cell, numbered over all clusters
+    row: Ints  # for each (s, t): its row, numbered within the arc
+    table: Floats
+    source: Ints  # for each row: its joint source state
+    says: Bools  # for each row: whether the table says anything there
+
+
+def _arc_arrays(tree: ClusterTree, arc: Arc, masks: Sequence[Bools], offsets: Ints) -> _ArcArrays:
+    c = home_of(tree, arc)
+    table = arc.rows
+    state = joint_index(tree, c, [tree.position[v.name] for v in arc.scope])[masks[c]]
+    possible, joint = np.unique(state, return_inverse=True)
+    source, row = np.unique(possible // table.shape[1], return_inverse=True)
+    return _ArcArrays(
+        joint=joint,
+        column=np.arange(offsets[c], offsets[c + 1]),
+        row=row,
+        table=table.ravel()[possible],
+        source=source,
+        says=~np.isnan(table[source, 0]),
+    )
+
+
+def _calibration(
+    tree: ClusterTree, masks: Sequence[Bools], offsets: Ints
+) -> tuple[Ints, Sparse, Floats]:
+    """Return each cell's sepset row, and the matrix and right side of calibration."""
+    sepset: list[Ints] = []
+    entries: list[tuple[Ints, Ints, float]] = []
+    mass: list[float] = []
+    n_rows = 0
+    for c, (mask, parent) in enumerate(zip(masks, tree.parents, strict=True)):
+        size = tree.sepset_size(c)
+        state = np.nonzero(mask.reshape(size, -1))[0]
+        possible, local = np.unique(state, return_inverse=True)
+        sepset.append(n_rows + local)
+        entries.append((n_rows + local, np.arange(offsets[c], offsets[c + 1]), 1.0))
+        if parent >= 0:
+            number = np.full(size, -1, dtype=np.int64)
+            number[possible] = n_rows + np.arange(len(possible))
+            shared = [tree.clusters[parent][i] for i in tree.parent_axes[c]]
+            above = number[joint_index(tree, parent, shared)[masks[parent]]]
+            entries.append((above, np.arange(offsets[parent], offsets[parent + 1]), -1.0))
+        mass.extend([1.0 if parent < 0 else 0.0] * len(possible))
+        n_rows += len(possible)
+    at = _concat([e[0] for e in entries])
+    columns = _concat([e[1] for e in entries])
+    signs = _concat([np.full(len(e[0]), e[2]) for e in entries])
+    matrix = sp.csr_array((signs, (at, columns)), shape=(n_rows, int(offsets[-1])))
+    return _concat(sepset), matrix, np.array(mass)

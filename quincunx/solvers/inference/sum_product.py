@@ -1,0 +1,94 @@
+"""Sum-product and min-sum over a cluster tree: exact, one pass up and one down."""
+
+import numpy as np
+
+from quincunx.graphs.beliefs import Beliefs
+from quincunx.graphs.cluster_tree import ClusterTree
+from quincunx.solvers.inference.arrays import Floats
+
+
+def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, float]:
+    """Return the distribution ``mu(w) = exp(-sum_C E_C(w)) / Z`` and ``log Z``.
+
+    The pass to the roots turns each cluster's table into its conditional given its sepset, which
+    keeps every number at most one whatever the energies; the pass back multiplies by the parent's
+    marginal.
+
+    Arguments:
+        tree: the cluster tree.
+        energies: for each cluster float64 of shape ``tree.shape(c)``, in nats; +inf excludes.
+            At least one joint state must have finite energy. The tables are not kept.
+
+    Returns:
+        The calibrated beliefs, and log Z in nats.
+
+    Reference:
+        S. Lauritzen, D. Spiegelhalter, "Local computations with probabilities on graphical
+        structures and their application to expert systems", JRSS B 50, 1988.
+    """
+    tables = list(energies)
+    log_z = 0.0
+    for c in reversed(range(len(tables))):
+        rows = tables[c].reshape(tree.sepset_size(c), -1)
+        conditional, message = _normalize(rows)
+        tables[c] = conditional
+        parent = tree.parents[c]
+        if parent < 0:
+            log_z += float(message[0])
+        else:
+            tables[parent] = tables[parent] - message.reshape(tree.message_shape(c))
+    for c, parent in enumerate(tree.parents):
+        if parent >= 0:
+            sepset = tables[parent].sum(axis=tree.summed_axes(c))
+            tables[c] = tables[c] * sepset.reshape(-1, 1)
+        tables[c] = tables[c].reshape(tree.shape(c))
+    return Beliefs(tree, tuple(tables)), log_z
+
+
+def log_partition(tree: ClusterTree, energies: list[Floats]) -> float:
+    """Return ``log sum_w exp(-sum_C E_C(w))`` in nats: the upward half of :func:`sum_product`."""
+    tables = list(energies)
+    log_z = 0.0
+    for c in reversed(range(len(tables))):
+        _, message = _normalize(tables[c].reshape(tree.sepset_size(c), -1))
+        parent = tree.parents[c]
+        if parent < 0:
+            log_z += float(message[0])
+        else:
+            tables[parent] = tables[parent] - message.reshape(tree.message_shape(c))
+    return log_z
+
+
+def min_sum(tree: ClusterTree, energies: list[Floats]) -> float:
+    """Return ``min_w sum_C E_C(w)``, by one pass to the roots.
+
+    Arguments:
+        tree: the cluster tree.
+        energies: for each cluster float64 of shape ``tree.shape(c)``; +inf excludes.
+    """
+    tables = list(energies)
+    total = 0.0
+    for c in reversed(range(len(tables))):
+        least = tables[c].reshape(tree.sepset_size(c), -1).min(axis=1)
+        parent = tree.parents[c]
+        if parent < 0:
+            total += float(least[0])
+        else:
+            tables[parent] = tables[parent] + least.reshape(tree.message_shape(c))
+    return total
+
+
+def _normalize(rows: Floats) -> tuple[Floats, Floats]:
+    """Return each row's softmax of minus its energies, and the log of its sum.
+
+    A row that is excluded throughout comes back as zeros, with -inf.
+    """
+    least = rows.min(axis=1)
+    shift = np.where(np.isfinite(least), least, 0.0)
+    weights = np.exp(shift[:, None] - rows)
+    sums = weights.sum(axis=1)
+    possible = sums > 0
+    weights /= np.where(possible, sums, 1.0)[:, None]
+    message = np.full(len(sums), -np.inf)
+    np.log(sums, out=message, where=possible)
+    return weights, message - shift
