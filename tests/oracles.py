@@ -5,6 +5,7 @@ Nothing here uses the library's solvers: a graph is read through its public fiel
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 
@@ -70,26 +71,30 @@ def joint_optimum(pdg, gamma):
             score += weight[at] @ cp.rel_entr(joint[at], source[at])
     problem = cp.Problem(cp.Minimize(score), constraints)
     for tolerance in (1e-10, 1e-9, 1e-8):
+        keys = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
         try:
-            problem.solve(
-                solver="CLARABEL", tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+                problem.solve(solver="CLARABEL", **dict.fromkeys(keys, tolerance))
         except cp.SolverError:
             continue
         if problem.status == "optimal":
             break
     masses = np.zeros(len(worlds))
     masses[kept] = np.maximum(mu.value, 0)
-    return float(problem.value), masses
+    value = float(problem.value)
+    if not math.isfinite(value):  # cvxpy evaluates log of a mass of -1e-17
+        value = joint_score(pdg, masses / masses.sum(), gamma)
+    return value, masses
 
 
 def limit_deficiency(pdg, inc, scale):
     """Estimate the least IDef among the Inc-optimal distributions, from small gammas.
 
     ``(f(gamma) - Inc) / gamma`` rises to it as gamma falls, with an error linear in gamma, which
-    two gammas cancel.
+    two gammas cancel. Good to about 1e-3, as the values are divided by 1e-4.
     """
-    slopes = [(joint_optimum(pdg, g)[0] - inc) / g for g in (1e-3 * scale, 5e-4 * scale)]
+    slopes = [(joint_optimum(pdg, g)[0] - inc) / g for g in (1e-4 * scale, 5e-5 * scale)]
     return 2 * slopes[1] - slopes[0]
 
 

@@ -133,29 +133,21 @@ class Beliefs:
                 c = tree.parents[c]
         top = max(c for c in count if count[c] == len(wanted))
         used = sorted((c for c in count if c > top and count[c] < len(wanted)), reverse=True)
+        asked = {tree.variables[v].name for v in wanted}
         messages: dict[int, list[Table]] = {}
         for c in used:
-            message = self._absorb(c, self._conditional(c), messages.pop(c, []), wanted)
+            keep = asked.union(tree.names(c)[: len(tree.parent_axes[c])])
+            message = self._absorb(self._conditional(c), messages.pop(c, []), keep)
             messages.setdefault(tree.parents[c], []).append(message)
-        return self._absorb(top, self._table(top), messages.pop(top, []), wanted, keep_sepset=False)
+        return self._absorb(self._table(top), messages.pop(top, []), asked)
 
-    def _absorb(
-        self,
-        c: int,
-        table: Table,
-        messages: list[Table],
-        wanted: set[int],
-        keep_sepset: bool = True,
-    ) -> Table:
+    def _absorb(self, table: Table, messages: list[Table], keep: set[str]) -> Table:
         """Multiply a cluster's table by messages and sum out what nobody above needs."""
-        variables = self.tree.variables
-        asked = {variables[v].name for v in wanted}
-        sepset = self.tree.names(c)[: len(self.tree.parent_axes[c])] if keep_sepset else ()
-        needed = {n for m in messages for n in m.names} | asked | set(sepset)
+        needed = {n for m in messages for n in m.names} | keep
         table = table.marginal([n for n in table.names if n in needed])
         for message in messages:
             table = table * message
-        return table.marginal([n for n in table.names if n in asked or n in sepset])
+        return table.marginal([n for n in table.names if n in keep])
 
     def _weigh(self, given: Mapping[str, State]) -> tuple[dict[int, Floats], float]:
         """Multiply evidence into the clusters, leaves to root.

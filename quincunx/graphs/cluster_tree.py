@@ -112,14 +112,12 @@ class ClusterTree:
 
     def home(self, members: Iterable[int]) -> int:
         """Return the smallest cluster that holds all of some variables, -1 where none does."""
-        wanted = tuple(members)
-        if not wanted:
-            return min(
-                range(len(self.clusters)), key=lambda c: math.prod(self.shape(c)), default=-1
-            )
-        rarest = min(wanted, key=lambda v: len(self.containing[v]))
-        holders = [c for c in self.containing[rarest] if set(wanted) <= set(self.clusters[c])]
-        return min(holders, key=lambda c: math.prod(self.shape(c)), default=-1)
+        wanted = set(members)
+        holders: Iterable[int] = range(len(self.clusters))
+        if wanted:
+            holders = self.containing[min(wanted, key=lambda v: len(self.containing[v]))]
+        found = [c for c in holders if wanted.issubset(self.clusters[c])]
+        return min(found, key=lambda c: math.prod(self.shape(c)), default=-1)
 
     def names(self, c: int) -> tuple[str, ...]:
         """Return the names of cluster ``c``'s variables."""

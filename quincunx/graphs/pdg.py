@@ -17,7 +17,7 @@ HARD_RESIDUAL = 1e-9  # how far a distribution may be from a hard arc and still 
 
 
 class Distribution(Protocol):
-    """What scoring asks of a distribution: a joint :class:`Table` has it, calibrated clusters too."""
+    """What scoring asks of a distribution; joint tables and calibrated clusters have it."""
 
     def marginal(self, targets: Names, /) -> Table:
         """Return the marginal table over ``targets``, axes in the order asked."""

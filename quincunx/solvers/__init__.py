@@ -2,6 +2,6 @@
 
 from quincunx.solvers.infer import Plan, SumProduct, infer, plan
 from quincunx.solvers.inference.answer import Inference
-from quincunx.solvers.inference.conic import Conic
+from quincunx.solvers.inference.stage import Conic
 
 __all__ = ["Conic", "Inference", "Plan", "SumProduct", "infer", "plan"]

@@ -25,10 +25,11 @@ from quincunx.graphs.table import Names
 from quincunx.graphs.variable import State, find_variable
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound
-from quincunx.solvers.inference.conic import Conic, solve_conic
+from quincunx.solvers.inference.conic import solve_conic
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.problem import Problem, compile_problem
 from quincunx.solvers.inference.products import as_product, solve_product
+from quincunx.solvers.inference.stage import Conic
 from quincunx.solvers.inference.uniqueness import is_unique
 
 Model: TypeAlias = PDG | BayesianNetwork | FactorGraph

@@ -48,9 +48,15 @@ def loads(text: str, path: str = "<text>") -> BayesianNetwork:
         raise source.fault(source.text.index('"'), "a quote is opened and never closed")
     variables, tables = _blocks(source, names)
     sums = RowSums(path)
-    arcs = [_arc(source, names, block, variables, sums) for block in tables]
+    arcs: dict[str, Arc] = {}
+    for block in tables:
+        arc = _arc(source, names, block, variables, sums)
+        (child,) = arc.target_names
+        if child in arcs:
+            raise source.fault(block.start, f"the table of {child!r} comes twice")
+        arcs[child] = arc
     try:
-        network = BayesianNetwork(arcs, [s.variable for s in variables.values()])
+        network = BayesianNetwork(arcs.values(), [s.variable for s in variables.values()])
     except ModelError as error:
         raise source.fault(len(source.text), error) from None
     sums.warn()

@@ -108,10 +108,12 @@ def _line(value: object) -> str:
 
 
 def _arc_out(arc: Arc) -> dict[str, object]:
+    # Null in place of the whole list would be a missing table.
+    depth = max(len(arc.sources), 1)
     return {
         "sources": arc.source_names,
         "targets": arc.target_names,
-        "table": None if arc.table is None else _undefined(arc.table, len(arc.sources)),
+        "table": None if arc.table is None else _undefined(arc.table, depth),
         "alpha": _number_out(arc.alpha),
         "beta": _number_out(arc.beta),
         "label": arc.label,
@@ -155,7 +157,7 @@ def _model(data: Any) -> PDG | BayesianNetwork | FactorGraph:
             f'"version" is {version!r}; this release reads {VERSION}, so a later one is needed'
         )
     kind = data.get("model")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ModelError(f'"model" is {kind!r}; expected one of {", ".join(_KINDS)}')
     key = "factors" if kind == "factor-graph" else "arcs"
     _keys(data, "the file", ("format", "version", "model", "variables", key))

@@ -110,10 +110,13 @@ class Problem:
             rows: bool [R], which rows.
             table: float64 [M], the conditionals q; those of other rows are not read.
         """
-        last = np.diff(self.row, append=-1) != 0
-        at = np.nonzero(rows[self.row] & ~last)[0]
+        at = np.nonzero(self.free_entries(rows))[0]
         scale = sp.dia_array((table[at][None, :], [0]), shape=(len(at), len(at)))
         return (self.joint[at] - scale @ self.rows[self.row[at]]).tocsr()
+
+    def free_entries(self, rows: Bools) -> Bools:
+        """Return bool [M]: the entries of some rows, without each row's last."""
+        return np.asarray(rows[self.row] & (np.diff(self.row, append=-1) == 0))
 
     def residual(self, mu: Floats) -> float:
         """Return how far cells are from the hard arcs: the largest ``|mu(s,t) - p(t|s) mu(s)|``."""

@@ -27,11 +27,13 @@ class Product:
         exponents: one an arc, in the graph's order; arcs of exponent 0 play no part, inf marks a
             hard arc whose zeros exclude states.
         scale: nats of inconsistency per unit of ``-log Z``.
+        normalized: whether Z is 1 in exact arithmetic, so that the inconsistency is 0.
         reason: why the optimum is this product.
     """
 
     exponents: tuple[float, ...]
     scale: float
+    normalized: bool
     reason: str
 
 
@@ -52,10 +54,10 @@ def as_product(pdg: PDG, gamma: float | None) -> Product | None:
     """
     if gamma is not None and gamma > 0 and all(_balanced(a, gamma) for a in pdg.arcs):
         exponents = (a.beta / gamma for a in pdg.arcs)
-        return Product(tuple(exponents), gamma, "beta = gamma * alpha on every arc")
+        return Product(tuple(exponents), gamma, False, "beta = gamma * alpha on every arc")
     if _is_network(pdg) and (gamma or 0.0) <= min((a.beta for a in pdg.arcs), default=math.inf):
         scale = gamma or max((a.beta for a in pdg.arcs), default=0.0)
-        return Product((1.0,) * len(pdg.arcs), scale, "the arcs form a Bayesian network")
+        return Product((1.0,) * len(pdg.arcs), scale, True, "the arcs form a Bayesian network")
     return None
 
 
@@ -95,8 +97,9 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
     # A product is optimal by construction; what is uncertain is the rounding in log Z.
     terms = len(tree.clusters) + len(pdg.arcs)
     rounding = np.finfo(float).eps * product.scale * (terms + abs(log_z))
-    if product.scale != gamma or all(x == 1 for x in product.exponents):
-        value = max(value, 0.0)
+    if product.normalized:
+        rounding = max(rounding, abs(value))
+        value = 0.0
     return Inference(
         status=Status.OPTIMAL,
         stats={
@@ -110,7 +113,7 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
         inconsistency=value,
         gap=float(rounding),
         beliefs=beliefs,
-        idef=math.nan,
+        idef=0.0 if product.normalized else pdg.idef(beliefs),
         unique=None if gamma == 0 else True,
     )
 

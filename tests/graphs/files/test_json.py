@@ -41,6 +41,11 @@ def test_undefined_entries_may_be_null_one_by_one():
     assert np.isnan(model.arcs[0].table[0]).all()
 
 
+def test_a_table_that_says_nothing_is_not_a_missing_one():
+    nothing = PDG([Arc([], ab("a"), [np.nan, np.nan])])
+    assert same(json.loads(json.dumps(nothing)), nothing)
+
+
 def ab(name: str) -> Variable:
     return Variable(name, ["0", "1"])
 
@@ -70,6 +75,7 @@ def test_confidences_and_label_may_be_left_out():
         (document(version=2), "version"),
         (document(version=True), "version"),
         (document(model="mrf"), "mrf"),
+        (document(model=["pdg"]), "model"),
         (document(arcs="drop"), "'arcs'"),
         (document(extra=1), "'extra'"),
         (document(variables={}), "variables should be a list"),

@@ -1,0 +1,1 @@
+"""Benchmarks: one file a claim, each with a named peer that does the same work in the same run."""

@@ -1,0 +1,163 @@
+"""Answers for people."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from quincunx.cli._console import (
+    bar,
+    bytes_of,
+    figure,
+    make_console,
+    print_note,
+    print_pairs,
+    print_table,
+)
+from quincunx.cli._report import Report, kind_of, size_of, write_gamma
+
+if TYPE_CHECKING:
+    from quincunx.cli._describe import Description
+    from quincunx.graphs import Table
+
+OVERVIEW = 40  # variables that are listed where none was asked for
+STATES = 5  # states of a variable in that list
+ENTRIES = 100  # entries of a joint distribution
+
+
+def show_report(report: Report) -> None:
+    """Print an answer with its certificate, and the probabilities."""
+    console = make_console()
+    console.print(_head(report.file, kind_of(report.model), size_of(report.model)))
+    print_pairs(console, _certificate(report))
+    for note in report.notes():
+        print_note(console, note)
+    given = f" | {_states(report.given)}" if report.given else ""
+    if report.asked:
+        for table in report.tables:
+            console.print()
+            _print_answer(console, table, given)
+    else:
+        console.print()
+        _print_overview(console, report, given)
+
+
+def _head(file: str, kind: str, size: str) -> Text:
+    return Text.assemble((file, "bold"), f"  {kind}, {size}")
+
+
+def _states(states: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {state}" for name, state in states.items())
+
+
+def _certificate(report: Report) -> list[tuple[str, str | Text]]:
+    answer = report.answer
+    # Below the gap a digit means nothing, and most networks would show the rounding of a zero.
+    value = 0.0 if 0 <= answer.inconsistency <= answer.gap else answer.inconsistency
+    least = f"{value:.10g} nats"
+    rows: list[tuple[str, str | Text]] = [
+        ("gamma", report.gamma),
+        ("inconsistency", Text.assemble((least, "bold"), f"  (proved within {answer.gap:.1g})")),
+    ]
+    if answer.idef == answer.idef:  # not NaN: message passing does not compute it
+        bound = ""
+        if answer.gamma is None:
+            bound = f"  (the optimum has at least {answer.idef_lower:.6g})"
+        rows.append(("IDef", f"{round(answer.idef, 10) + 0.0:.6g} nats{bound}"))
+    if answer.gamma:
+        error = f"at most {answer.belief_error:.1g}, in total variation from the optimum"
+        rows.append(("belief error", error))
+    if answer.residual:
+        rows.append(("hard arcs", f"hold within {answer.residual:.1g}"))
+    rows.append(("method", answer.method))
+    if "seconds" in answer.stats:
+        rows.append(("time", f"{float(answer.stats['seconds']):.2g} s"))
+    if report.assume:
+        rows.append(("assumed", _states(report.assume)))
+    return rows
+
+
+def _print_answer(console: Console, table: "Table", given: str) -> None:
+    """Print a distribution, one row an entry."""
+    framed = console.is_terminal
+    names = table.names
+    rows: list[list[str | Text]] = []
+    values = table.values.ravel().tolist()
+    for key, p in zip(product(*(v.states for v in table.variables)), values, strict=True):
+        if len(rows) == ENTRIES:
+            break
+        rows.append([*map(str, key), figure(p), *([bar(p)] if framed else [])])
+    print_table(
+        console,
+        [*names, "probability", *([""] if framed else [])],
+        rows,
+        title=f"p({', '.join(names)}{given})",
+        right=[len(names)],
+    )
+    if len(values) > ENTRIES:
+        console.print(f"... {len(values):,} entries; --csv or --json gives all of them")
+
+
+def _print_overview(console: Console, report: Report, given: str) -> None:
+    """Print the distribution of every single variable, one row each."""
+    rows: list[list[Text]] = []
+    for table in report.tables[:OVERVIEW]:
+        entries = list(table.to_dict().items())
+        rest = len(entries) - STATES
+        if rest > 0:
+            entries = sorted(entries, key=lambda item: -item[1])[:STATES]
+        text = Text()
+        for state, p in entries:
+            text.append(f"{state} ", style="dim").append(f"{figure(p)}   ")
+        if rest > 0:
+            text.append(f"and {rest} less likely", style="dim")
+        text.rstrip()
+        rows.append([Text(table.names[0], style="bold" if console.is_terminal else ""), text])
+    title = f"Every variable{f', given {given[3:]}' if given else ''}"
+    print_table(console, ["variable", "probabilities"], rows, title=title)
+    left = len(report.tables) - OVERVIEW
+    if left > 0:
+        console.print(f"... and {left:,} more; ask with --query, or take all with --csv or --json")
+
+
+def show_description(description: "Description") -> None:
+    """Print the size of a model, and what solving it would take."""
+    console = make_console()
+    plan = description.plan
+    tree, pdg = plan.tree, plan.pdg
+    states = [len(v) for v in pdg.variables]
+    bare = sum(a.table is None for a in pdg.arcs)
+    arcs = f"{len(pdg.arcs):,}"
+    arcs += f", {description.hard} of them hard" if description.hard else ""
+    arcs += f", {bare} without a table" if bare else ""
+    cells = f"{sum(tree.sizes):,}, at most {max(tree.sizes, default=0):,} in a cluster"
+    gamma = write_gamma(description.model, plan.gamma, description.own)
+    memory = f"about {bytes_of(plan.memory)}; this machine has {bytes_of(description.machine)}"
+    kind = kind_of(description.model)
+    console.print(_head(description.file, kind, size_of(description.model)))
+    print_pairs(
+        console,
+        [
+            ("variables", f"{len(states):,}{_spread(states)}"),
+            ("arcs", arcs),
+            ("treewidth", f"{tree.treewidth}  (of the decomposition found)"),
+            ("clusters", f"{len(tree.clusters):,}"),
+            ("cells", cells),
+            ("memory", memory),
+            ("gamma", gamma),
+            ("largest gamma", f"{description.largest_gamma:.12g}  (end of the convex regime)"),
+            ("method", f"{description.method}: {plan.reason}"),
+        ],
+    )
+    for note in description.notes():
+        print_note(console, note)
+    console.print("Nothing was solved.", style="dim")
+
+
+def _spread(states: list[int]) -> str:
+    least, most = min(states, default=0), max(states, default=0)
+    if least == most:
+        return f", of {most} states each" if states else ""
+    return f", of {least} to {most} states"

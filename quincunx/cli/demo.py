@@ -1,0 +1,5 @@
+DEMO_HELP = "x"
+
+
+def demo() -> None:
+    """x."""

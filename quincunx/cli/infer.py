@@ -1,0 +1,233 @@
+"""``quincunx infer``: a model's file in, its inconsistency and the probabilities asked for out."""
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from quincunx.cli._report import Report
+from quincunx.cli._request import Request
+
+if TYPE_CHECKING:
+    from quincunx.graphs import PDG, BayesianNetwork, FactorGraph
+    from quincunx.solvers import Inference
+
+    Model: TypeAlias = "PDG | BayesianNetwork | FactorGraph"
+
+INFER_HELP = """Answer queries about a model, with its inconsistency and how far that is proved.
+
+[bold]Questions[/bold]
+  A comma asks for a joint distribution; a second --query is a second
+  question. Without --query come the probabilities of single variables.
+  [cyan]quincunx infer clinic.bif --query lung --query tub,bronc[/cyan]
+
+[bold]Evidence[/bold]
+  --given conditions the answer on what happened. --assume makes it
+  certain first and solves anew: another question where beliefs conflict,
+  the same in a Bayesian network.
+  [cyan]quincunx infer clinic.bif --query lung --given asia=yes,dysp=yes[/cyan]
+  [cyan]quincunx infer weather.json --query rain --assume umbrella=yes[/cyan]
+
+[bold]Names[/bold]
+  States are matched as they are written in the file. Put a name or state
+  that contains a comma, an equals sign, a quote or a backslash in double
+  quotes, or a backslash before each of these, inside the shell's quotes.
+  [cyan]quincunx infer trip.json --query '"cost, total"' --given 'note=a\\=b'[/cyan]
+
+[bold]Gamma[/bold]
+  How much structure counts against tables. Left out: the model's own
+  meaning, which is the distribution of a network and the limit 0+ of a
+  PDG. 0: any distribution that fits the tables best. --describe tells
+  the largest gamma that is allowed.
+  [cyan]quincunx infer weather.json --gamma 0.5[/cyan]
+
+[bold]For programs[/bold]
+  --json prints one object; infinities are the strings "inf" and "-inf",
+  what is no number is null. --csv prints, in UTF-8 with decimal points,
+  the columns query, state_1, state_2, ..., probability: a row for each
+  entry of each answer, with as many states as the longest query needs.
+  [cyan]quincunx infer clinic.bif --csv > probabilities.csv[/cyan]
+
+[bold]Exit codes[/bold]
+  0 answered; 1 no answer, or none within the limits (contradiction, not
+  convex, time limit, impossible evidence); 2 bad input; 130 interrupted.
+"""
+
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="The model: .bif, .uai, .json or .csv, also with .gz.")
+]
+Query = Annotated[
+    list[str] | None,
+    typer.Option("--query", "-q", metavar="A,B", help="Variables to ask about; may be repeated."),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--given", "-e", metavar="C=c", help="Condition the answer; may be repeated."),
+]
+Assume = Annotated[
+    list[str] | None,
+    typer.Option("--assume", metavar="C=c", help="Make certain, then solve; may be repeated."),
+]
+Gamma = Annotated[
+    str | None,
+    typer.Option(
+        "--gamma", "-g", metavar="G", help="A number, or 0+ for the limit. Left out: see above."
+    ),
+]
+Tolerance = Annotated[
+    str, typer.Option("--tolerance", metavar="NATS", help="The certified gap asked for.")
+]
+TimeLimit = Annotated[
+    str | None, typer.Option("--time-limit", metavar="SECONDS", help="Stop the solver after this.")
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Solve by cone programs with clarabel, cvxpy or mosek. Left out: chosen.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, errors too.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print rows for a spreadsheet.")]
+Describe = Annotated[
+    bool, typer.Option("--describe", help="Print size, memory and method; solve nothing.")
+]
+
+
+def infer(
+    file: File,
+    query: Query = None,
+    given: Given = None,
+    assume: Assume = None,
+    gamma: Gamma = None,
+    tolerance: Tolerance = "1e-8",
+    time_limit: TimeLimit = None,
+    engine: Engine = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    describe: Describe = False,
+) -> None:
+    """Read a model, solve it, and print what was asked; :data:`INFER_HELP` is the user's text."""
+    from quincunx.cli._failures import NO_ANSWER, fail, reported
+
+    with reported(as_json):
+        from quincunx._errors import ModelError
+        from quincunx._types import Status
+        from quincunx.cli._request import parse_request
+        from quincunx.graphs import read
+
+        if as_csv and (as_json or describe):
+            raise ModelError("--csv goes with neither --json nor --describe; leave one of them out")
+        request = parse_request(query, given, assume, gamma, tolerance, time_limit, engine)
+        model = read(file)
+        _check_names(model, request)
+        if describe:
+            _describe(file, model, request, as_json)
+            return
+        answer = _solve(model, request)
+        if answer.beliefs is None:
+            message = answer.message or answer.status.value
+            raise fail(answer.status.name, message, NO_ANSWER, as_json)
+        _show(_report(file, model, request, answer), "json" if as_json else "csv" if as_csv else "")
+        if answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
+            raise typer.Exit(NO_ANSWER)
+
+
+def _check_names(model: "Model", request: Request) -> None:
+    """Refuse unknown names and states before any work.
+
+    Raises:
+        UnknownNameError: a variable or state does not exist.
+        ModelError: a query names a variable twice.
+    """
+    from quincunx._errors import ModelError
+
+    for names in request.queries:
+        for name in names:
+            model.variable(name)
+        if len(set(names)) < len(names):
+            raise ModelError(f"a query names each variable once; got {', '.join(names)}")
+    for states in (request.given, request.assume):
+        for name, state in states.items():
+            model.variable(name).index(state)
+
+
+def _at_gamma(model: "Model", request: Request) -> "Model":
+    """Return the model for which ``gamma=None`` means what was asked for."""
+    from quincunx.graphs import PDG
+
+    # Of a network None means its own distribution; here the limit was asked for in so many words.
+    return model.to_pdg() if request.limit and not isinstance(model, PDG) else model
+
+
+def _solve(model: "Model", request: Request) -> "Inference":
+    from quincunx.cli._waiting import wait_for
+    from quincunx.solvers import infer as solve
+
+    return wait_for(
+        lambda progress: solve(
+            _at_gamma(model, request),
+            gamma=request.gamma,
+            solver=request.solver(),
+            tolerance=request.tolerance,
+            time_limit=request.time_limit,
+            throw=False,
+            assume=request.assume,
+            progress=progress,
+        ),
+        "Solving",
+    )
+
+
+def _report(file: str, model: "Model", request: Request, answer: "Inference") -> Report:
+    """Answer the queries, conditioning once."""
+    assert answer.beliefs is not None
+    beliefs = answer.beliefs.condition(request.given)
+    queries = request.queries or tuple((v.name,) for v in model.variables)
+    return Report(
+        file=file,
+        model=model,
+        answer=answer,
+        given=request.given,
+        assume=request.assume,
+        own=request.gamma is None and not request.limit,
+        asked=bool(request.queries),
+        tables=tuple(beliefs.marginal(names) for names in queries),
+    )
+
+
+def _show(report: Report, form: str) -> None:
+    if form == "json":
+        from quincunx.cli._machine import to_json
+
+        typer.echo(to_json(report))
+    elif form == "csv":
+        from quincunx.cli._machine import to_csv
+
+        typer.echo(to_csv(report), nl=False)
+        for note in report.notes():
+            typer.echo(note, err=True)
+    else:
+        from quincunx.cli._text import show_report
+
+        show_report(report)
+
+
+def _describe(file: str, model: "Model", request: Request, as_json: bool) -> None:
+    from quincunx.cli._describe import Description
+    from quincunx.cli._machine import json_lines
+    from quincunx.cli._text import show_description
+    from quincunx.solvers import plan
+
+    work = plan(
+        _at_gamma(model, request),
+        gamma=request.gamma,
+        solver=request.solver(),
+        assume=request.assume,
+    )
+    own = request.gamma is None and not request.limit
+    description = Description(file, model, work, own)
+    if as_json:
+        typer.echo(json_lines(description.to_dict()))
+    else:
+        show_description(description)
