@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_WIDTH = 10_000  # no line of a file or pipe is broken
+PROSE = 84  # letters of a line of prose
 BAR = 24  # cells of a full bar
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -105,3 +106,15 @@ def print_pairs(console: Console, pairs: Iterable[tuple[str, str | Text]]) -> No
 def print_note(console: Console, text: str) -> None:
     """Print a sentence that must not be missed."""
     console.print(Text(f"Note: {text}", style="yellow"))
+
+
+def print_heading(console: Console, text: str) -> None:
+    """Print the title of a part; what stands above ends with an empty line."""
+    console.print(Text(text, style="bold cyan"))
+    console.print(Text("─" * len(text) if console.is_terminal else "-" * len(text), style="cyan"))
+
+
+def print_prose(console: Console, text: str) -> None:
+    """Print a paragraph in lines of a comfortable length, with an empty line after it."""
+    console.print(Text(" ".join(text.split())), width=min(console.width, PROSE))
+    console.print()

@@ -8,11 +8,11 @@ import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.graphs.arc import Arc
-from quincunx.graphs.pdg import PDG
+from quincunx.graphs.pdg import PDG, arcs_html
 from quincunx.graphs.variable import Variable, find_variable
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class BayesianNetwork:
     """A Bayesian network: each variable is the target of exactly one arc, without a cycle.
 
@@ -46,7 +46,7 @@ class BayesianNetwork:
         """Return the PDG with the same arcs, all with these confidences.
 
         With ``alpha = 1`` and any ``beta > 0`` its optimum is the network's distribution for every
-        gamma > 0 in the convex regime, and its inconsistency is 0.
+        gamma > 0 and in the limit, and its inconsistency is 0.
 
         Reference:
             O. E. Richardson, J. Y. Halpern, "Probabilistic Dependency Graphs", AAAI 2021
@@ -56,6 +56,15 @@ class BayesianNetwork:
             [Arc(a.sources, a.targets, a.table, alpha, beta, a.label) for a in self.arcs],
             self.variables,
         )
+
+    def __repr__(self) -> str:
+        """Write the network's size."""
+        edges = sum(len(arc.sources) for arc in self.arcs)
+        return f"BayesianNetwork with {len(self.variables)} variables and {edges} edges"
+
+    def _repr_html_(self) -> str:
+        """Write the tables' shapes for a notebook."""
+        return arcs_html(repr(self), self.arcs)
 
 
 def network_fault(pdg: PDG) -> str:

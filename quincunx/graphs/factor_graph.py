@@ -7,12 +7,13 @@ import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.graphs.arc import Arc
+from quincunx.graphs.html import html_table
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Table, merge_variables
 from quincunx.graphs.variable import Variable, find_variable
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class FactorGraph:
     """A weighted factor graph: ``Pr(w)`` proportional to ``prod_j phi_j(w) ** theta_j``.
 
@@ -75,3 +76,15 @@ class FactorGraph:
             if t.variables
         ]
         return PDG(arcs, self.variables)
+
+    def __repr__(self) -> str:
+        """Write the graph's size."""
+        return f"FactorGraph with {len(self.variables)} variables and {len(self.factors)} factors"
+
+    def _repr_html_(self) -> str:
+        """Write the factors' scopes for a notebook."""
+        rows = (
+            (", ".join(t.names), " x ".join(map(str, t.values.shape)), f"{w:g}")
+            for t, w in zip(self.factors, self.weights, strict=True)
+        )
+        return html_table(repr(self), ("scope", "shape", "weight"), rows, len(self.factors))

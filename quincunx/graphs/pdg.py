@@ -1,15 +1,15 @@
 """Probabilistic dependency graphs: beliefs as arcs, and how well a distribution fits them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Protocol
 
 import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.graphs.arc import Arc
+from quincunx.graphs.html import html_table
 from quincunx.graphs.table import Names, Table, merge_variables, xlogx
 from quincunx.graphs.variable import Variable, find_variable
 
@@ -132,18 +132,24 @@ class PDG:
 
     def _repr_html_(self) -> str:
         """Write the arcs as a table for a notebook."""
-        rows = "".join(
-            f"<tr><td>{escape(a.label or '')}</td><td>{escape(', '.join(a.source_names))}</td>"
-            f"<td>{escape(', '.join(a.target_names))}</td><td>{a.alpha:g}</td><td>{a.beta:g}</td>"
-            f"<td>{'none' if a.table is None else 'x'.join(map(str, a.table.shape))}</td></tr>"
-            for a in self.arcs[:100]
+        return arcs_html(repr(self).split("\n")[0], self.arcs)
+
+
+def arcs_html(caption: str, arcs: Sequence[Arc]) -> str:
+    """Write arcs as an HTML table."""
+    rows = (
+        (
+            arc.label or "",
+            ", ".join(arc.source_names),
+            ", ".join(arc.target_names),
+            "none" if arc.table is None else " x ".join(map(str, arc.table.shape)),
+            f"{arc.alpha:g}",
+            f"{arc.beta:g}",
         )
-        more = f"<p>... {len(self.arcs)} arcs</p>" if len(self.arcs) > 100 else ""
-        return (
-            f"<p>PDG: {len(self.variables)} variables, {len(self.arcs)} arcs</p><table><tr>"
-            "<th>label</th><th>sources</th><th>targets</th><th>alpha</th><th>beta</th>"
-            f"<th>table</th></tr>{rows}</table>{more}"
-        )
+        for arc in arcs
+    )
+    head = ("label", "sources", "targets", "table", "alpha", "beta")
+    return html_table(caption, head, rows, len(arcs))
 
 
 def _arc_inc(arc: Arc, mu: Distribution) -> float:

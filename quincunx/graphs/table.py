@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quincunx._errors import ModelError, TooLargeError, UnknownNameError, need_extra
+from quincunx.graphs.html import html_table
 from quincunx.graphs.memory import require_memory
 from quincunx.graphs.variable import State, Variable
 
@@ -188,16 +188,10 @@ class Table:
         return "\n".join([head, *lines])
 
     def _repr_html_(self) -> str:
-        """Write the table for a notebook, at most a hundred rows."""
-        head = "".join(f"<th>{escape(n)}</th>" for n in self.names) + "<th>value</th>"
-        rows = []
-        for count, key in enumerate(product(*(v.states for v in self.variables))):
-            if count == 100:
-                rows.append(f"<tr><td>... {self.values.size} entries</td></tr>")
-                break
-            cells = "".join(f"<td>{escape(str(s))}</td>" for s in key)
-            rows.append(f"<tr>{cells}<td>{self.values.flat[count]:.6g}</td></tr>")
-        return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+        """Write the table for a notebook."""
+        keys = product(*(v.states for v in self.variables))
+        rows = ((*key, f"{x:.6g}") for key, x in zip(keys, self.values.flat, strict=True))
+        return html_table("", (*self.names, "value"), rows, self.values.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

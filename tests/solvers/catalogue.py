@@ -46,9 +46,7 @@ def conflicting_priors() -> list[Known]:
     value, mean = geometric([distribution(0.3), distribution(0.6)], [1, 1])
     pdg = q.PDG([q.Arc([], A, distribution(0.3)), q.Arc([], A, distribution(0.6))])
     assert math.isclose(value, -2 * math.log(math.sqrt(0.18) + math.sqrt(0.28)))
-    found = [
-        Known("two priors", pdg, gamma, value, {"A": mean}) for gamma in (0.0, None)
-    ]
+    found = [Known("two priors", pdg, gamma, value, {"A": mean}) for gamma in (0.0, None)]
     # With gamma, IDef adds alpha H(A) twice and takes H(A) once: mu minimises
     # sum_j E log(mu/p_j) + gamma H(mu), so mu is prod p_j^(1/(2-gamma)), up to scale.
     for gamma in (0.1, 0.5, 1.0):

@@ -14,7 +14,9 @@ SOLVERS = [None, q.SumProduct(), q.Conic(), q.Conic(engine="cvxpy")]
 
 
 def describe(solver) -> str:
-    return "chosen" if solver is None else f"{type(solver).__name__} {getattr(solver, 'engine', '')}"
+    return (
+        "chosen" if solver is None else f"{type(solver).__name__} {getattr(solver, 'engine', '')}"
+    )
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=describe)

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 
 from quincunx._errors import SolveError
 from quincunx._types import Solution
 from quincunx.graphs.beliefs import Beliefs
+from quincunx.graphs.html import ROWS, html_table
 from quincunx.graphs.table import Names, Table
 from quincunx.graphs.variable import State
 
@@ -81,3 +83,17 @@ class Inference(Solution):
         if self.message:
             lines.append(f"  {self.message}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Write the answer and every variable's most probable state for a notebook."""
+        if self.beliefs is None:
+            return f"<pre>{escape(repr(self))}</pre>"
+        variables = self.beliefs.tree.variables
+        rows = []
+        for variable in variables[:ROWS]:
+            values = self.beliefs.marginal(variable.name).values
+            likeliest = int(values.argmax())
+            rows.append((variable.name, variable.states[likeliest], f"{values[likeliest]:.6g}"))
+        head = ("variable", "most probable state", "probability")
+        table = html_table("", head, rows, len(variables))
+        return f"<pre>{escape(repr(self))}</pre>{table}"

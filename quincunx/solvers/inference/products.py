@@ -41,9 +41,9 @@ def as_product(pdg: PDG, gamma: float | None) -> Product | None:
     """Say how the optimum at ``gamma`` is a product of the tables, or None where it is not.
 
     Two cases are exact. With ``beta = gamma alpha`` on every arc, the score is ``gamma`` times a
-    variational free energy. With arcs that form a Bayesian network and alpha = 1, the network's
-    distribution has Inc = 0 and the least IDef, 0, so it is optimal at every gamma up to the least
-    beta, and in the limit. Hard arcs of zeros and ones only exclude states.
+    variational free energy. With arcs that form a Bayesian network and alpha = 1, neither Inc nor
+    IDef is ever negative and the network's distribution has both 0, so it is optimal at every
+    gamma, convex regime or not, and in the limit. Hard arcs of zeros and ones only exclude states.
 
     Arguments:
         pdg: the graph.
@@ -55,7 +55,7 @@ def as_product(pdg: PDG, gamma: float | None) -> Product | None:
     if gamma is not None and gamma > 0 and all(_balanced(a, gamma) for a in pdg.arcs):
         exponents = (a.beta / gamma for a in pdg.arcs)
         return Product(tuple(exponents), gamma, False, "beta = gamma * alpha on every arc")
-    if _is_network(pdg) and (gamma or 0.0) <= min((a.beta for a in pdg.arcs), default=math.inf):
+    if _is_network(pdg):
         scale = gamma or max((a.beta for a in pdg.arcs), default=0.0)
         return Product((1.0,) * len(pdg.arcs), scale, True, "the arcs form a Bayesian network")
     return None
@@ -96,7 +96,7 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
     value = -product.scale * log_z
     # A product is optimal by construction; what is uncertain is the rounding in log Z.
     terms = len(tree.clusters) + len(pdg.arcs)
-    rounding = np.finfo(float).eps * product.scale * (terms + abs(log_z))
+    rounding = float(np.finfo(float).eps) * product.scale * (terms + abs(log_z))
     if product.normalized:
         rounding = max(rounding, abs(value))
         value = 0.0
@@ -111,7 +111,7 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
         gamma=gamma,
         method=f"sum-product ({product.reason})",
         inconsistency=value,
-        gap=float(rounding),
+        gap=rounding,
         beliefs=beliefs,
         idef=0.0 if product.normalized else pdg.idef(beliefs),
         unique=None if gamma == 0 else True,

@@ -105,9 +105,7 @@ class Stage:
     multipliers: Floats
 
 
-def solve_at(
-    problem: Problem, target: Objective, run: Run, share: float | None = None
-) -> Stage:
+def solve_at(problem: Problem, target: Objective, run: Run, share: float | None = None) -> Stage:
     """Minimise the score at one gamma, 0 included, with bounds from above and below.
 
     The lower bound takes the better of two sets of dual tables: those that the engine's dual point
