@@ -93,8 +93,19 @@ def write_results(name: str, markdown: str, data: Mapping[str, Any]) -> None:
     with atomic_write(RESULTS / f"{name}.md") as file:
         file.write(markdown.rstrip() + "\n")
     with atomic_write(RESULTS / f"{name}.json") as file:
-        json.dump(data, file, indent=1, allow_nan=False)
+        json.dump(_plain(data), file, indent=1, allow_nan=False)
         file.write("\n")
+
+
+def _plain(data: Any) -> Any:
+    """Write infinities and NaN, which JSON does not know, as strings."""
+    if isinstance(data, Mapping):
+        return {str(k): _plain(v) for k, v in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(v) for v in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(float(data))
+    return data
 
 
 def _commit() -> str:

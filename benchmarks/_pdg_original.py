@@ -14,6 +14,7 @@ Reference:
 """
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,14 @@ class Original:
     """What the original formulation finds.
 
     Attributes:
-        value: the optimum in nats: Inc at gamma = 0 and in the limit, else the score.
+        value: the optimum in nats: Inc at gamma = 0 and in the limit, else the score; None where
+            the engine gave up.
         idef: in the limit the optimum of the second program, else None.
         solver_seconds: seconds inside the engine, of all programs.
         statuses: the engine's word on each program.
     """
 
-    value: float
+    value: float | None
     idef: float | None
     solver_seconds: float
     statuses: tuple[str, ...]
@@ -107,13 +109,14 @@ def solve_original(pdg: q.PDG, tree: q.ClusterTree, gamma: float | None) -> Orig
     """Solve a PDG with tables that have no zeros, at a gamma of the convex regime or at 0+."""
     program = _Program(pdg, tree)
     stages = [_at_gamma(program, gamma) if gamma else _least_inc(program)]
-    if gamma is None:
+    if gamma is None and stages[0].value is not None:
         stages.append(_least_idef(program))
+    stats = [stage.solver_stats for stage in stages]
     return Original(
-        value=float(stages[0].value),
-        idef=float(stages[1].value) if gamma is None else None,
-        solver_seconds=sum(stage.solver_stats.solve_time for stage in stages),
-        statuses=tuple(stage.status for stage in stages),
+        value=stages[0].value,
+        idef=stages[1].value if len(stages) > 1 else None,
+        solver_seconds=sum(s.solve_time for s in stats if s is not None),
+        statuses=tuple(stage.status or "failed" for stage in stages),
     )
 
 
@@ -171,5 +174,7 @@ def _solved(cost: Any, constraints: list[Any]) -> cp.Problem:
     problem = cp.Problem(cp.Minimize(cost), constraints)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "may be inaccurate" is kept as the status
-        problem.solve(solver=cp.CLARABEL)
+        # Where the engine gives up, cvxpy raises, and the problem keeps no value and no status.
+        with suppress(cp.error.SolverError):
+            problem.solve(solver=cp.CLARABEL)
     return problem

@@ -62,7 +62,9 @@ def compare(
                 "ours_s": median(r["ours_s"] for r in runs),
                 "ratio": median(r["original_s"] / r["ours_s"] for r in runs),
                 "least_ratio": min(r["original_s"] / r["ours_s"] for r in runs),
-                "difference": max(r["difference"] for r in runs),
+                "difference": max(
+                    (r["difference"] for r in runs if r["difference"] is not None), default=None
+                ),
                 "gap": max(r["gap"] for r in runs),
             }
             records.append(record)
@@ -92,9 +94,11 @@ def _one(n: int, seed: int, gamma: float | None, repeats: int) -> dict[str, Any]
         "original_value": original.value,
         "original_idef": original.idef,
         "value": answer.inconsistency,
-        "idef": None if original.idef is None else answer.idef,
-        "idef_lower": None if original.idef is None else answer.idef_lower,
-        "difference": abs(original.value - answer.inconsistency),
+        "idef": answer.idef if gamma is None else None,
+        "idef_lower": answer.idef_lower if gamma is None else None,
+        "difference": None
+        if original.value is None
+        else abs(original.value - answer.inconsistency),
         "gap": answer.gap,
         "status": answer.status.name,
         "iterations": answer.stats.get("iterations"),
@@ -160,7 +164,7 @@ def compare_table(records: list[dict[str, Any]]) -> str:
             f"{r['ours_s']:.4f}",
             f"**{r['ratio']:.0f}x**",
             f"{r['least_ratio']:.0f}x",
-            f"{r['difference']:.0e}",
+            "" if r["difference"] is None else f"{r['difference']:.0e}",
             f"{r['gap']:.0e}",
         )
         for r in records
@@ -173,14 +177,14 @@ def idef_table(records: list[dict[str, Any]]) -> str:
     rows = [
         (
             f"{r['n']}, {run['seed']}",
-            f"{run['original_idef']:.6f}",
+            "fails" if run["original_idef"] is None else f"{run['original_idef']:.6f}",
             f"{run['idef']:.6f}",
             f"{run['idef_lower']:.6f}",
-            f"{max(run['idef_lower'] - run['original_idef'], 0):.1e}",
+            _below(run["original_idef"], run["idef_lower"]),
         )
         for r in records
         for run in r["runs"]
-        if run["original_idef"] is not None
+        if run["idef"] is not None
     ]
     return table(head, rows)
 
@@ -214,3 +218,7 @@ def _median_of_known(values: Iterable[float | None]) -> float | None:
 
 def _shown(seconds: float | None) -> str:
     return "fails" if seconds is None else f"{seconds:.3f}"
+
+
+def _below(value: float | None, bound: float) -> str:
+    return "" if value is None or value >= bound else f"{bound - value:.1e}"

@@ -36,7 +36,7 @@ the joint distribution written in cvxpy, whose own errors are about 1e-8; gaps a
 
 {table}
 
-IDef at 0+: against the joint program's slope in gamma, which is good to about 1e-3 relative, the
+IDef at 0+: against the joint program's slope at small gammas, which is good to about 1e-3 relative, the
 median difference is {idef_median:.1e} (1 + |IDef|) and the worst {idef_worst:.1e} (1 + |IDef|); the
 certified lower bound is below ours by a median of {bound_median:.1e} (1 + |IDef|), at worst
 {bound_worst:.1e} (1 + |IDef|).
@@ -73,7 +73,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for seed in range(graphs):
         measure(seed, found)
-        print(f"\r{seed + 1} of {graphs}", end="", file=sys.stderr)
+        print(f"\r{seed + 1} of {graphs}", end="\n" * (seed + 1 == graphs), file=sys.stderr)
     rows = []
     for name, lines in found.items():
         solved = [x for x in lines if "gap" in x]

@@ -27,8 +27,10 @@ def arc_states(pdg, arc, worlds):
     return numbers
 
 
-def joint_optimum(pdg, gamma):
+def joint_optimum(pdg, gamma, only_optimal=False):
     """Minimise the score at gamma over joint distributions, written in cvxpy's own words.
+
+    Raises RuntimeError where the solver fails, or with ``only_optimal`` is not sure of itself.
 
     Returns:
         (value, mu): the least score in nats, and the worlds' masses.
@@ -80,6 +82,8 @@ def joint_optimum(pdg, gamma):
             continue
         if problem.status == "optimal":
             break
+    if mu.value is None or (only_optimal and problem.status != "optimal"):
+        raise RuntimeError(f"the oracle's solver ended with {problem.status}")
     masses = np.zeros(len(worlds))
     masses[kept] = np.maximum(mu.value, 0)
     value = float(problem.value)
@@ -91,11 +95,17 @@ def joint_optimum(pdg, gamma):
 def limit_deficiency(pdg, inc, scale):
     """Estimate the least IDef among the Inc-optimal distributions, from small gammas.
 
-    ``(f(gamma) - Inc) / gamma`` rises to it as gamma falls, with an error linear in gamma, which
-    two gammas cancel. Good to about 1e-3, as the values are divided by 1e-4.
+    ``(f(gamma) - Inc) / gamma`` rises to it as gamma falls, so the largest of some is nearest. Only
+    programs that the solver calls optimal count. Good to about 1e-3.
     """
-    slopes = [(joint_optimum(pdg, g)[0] - inc) / g for g in (1e-4 * scale, 5e-5 * scale)]
-    return 2 * slopes[1] - slopes[0]
+    slopes = []
+    for gamma in (1e-4 * scale, 5e-5 * scale, 2e-5 * scale, 1e-5 * scale):
+        try:
+            value, _ = joint_optimum(pdg, gamma, only_optimal=True)
+        except RuntimeError:
+            continue
+        slopes.append((value - inc) / gamma)
+    return max(slopes)
 
 
 def selector(index, size):

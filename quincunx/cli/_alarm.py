@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RUNS = 5
+RUNS = 20
 INSTALL = "For a comparison with pgmpy on the network alarm: pip install 'quincunx[pgmpy]'."
 
 

@@ -1,6 +1,7 @@
 """What went wrong, for a person and for a program: one message and an exit code, no traceback."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,9 +46,10 @@ def reported(as_json: bool = False) -> Iterator[None]:
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
         message = (
-            f"{type(error).__name__}: {error}. This was not foreseen; to see where it comes from, "
-            f"run the command again with {TRACEBACK}=1 set"
+            f"{what}. This was not foreseen; to see where it comes from, run the command again "
+            f"with {TRACEBACK}=1 set"
         )
         raise fail("UNFORESEEN", message, NO_ANSWER, as_json) from None
 
@@ -58,6 +60,11 @@ def fail(status: str, message: str, code: int, as_json: bool) -> typer.Exit:
         import json
 
         typer.echo(json.dumps({"status": status, "message": message}, indent=2))
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True, highlight=False).print(Text.assemble(("Error: ", "bold red"), message))
     else:
         typer.echo(f"Error: {message}", err=True)
     return typer.Exit(code)

@@ -1,5 +1,6 @@
 """Answers for people."""
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def show_report(report: Report) -> None:
         for table in report.tables:
             console.print()
             _print_answer(console, table, given)
-    else:
+    elif report.tables:
         console.print()
         _print_overview(console, report, given)
 
@@ -63,8 +64,8 @@ def _certificate(report: Report) -> list[tuple[str, str | Text]]:
     ]
     if answer.idef == answer.idef:  # not NaN: message passing does not compute it
         bound = ""
-        if answer.gamma is None:
-            bound = f"  (the optimum has at least {answer.idef_lower:.6g})"
+        if answer.gamma is None and math.isfinite(answer.idef_lower):
+            bound = f"  (the optimum has at least {answer.idef_lower + 0.0:.6g})"
         rows.append(("IDef", f"{round(answer.idef, 10) + 0.0:.6g} nats{bound}"))
     if answer.gamma:
         error = f"at most {answer.belief_error:.1g}, in total variation from the optimum"
@@ -104,7 +105,8 @@ def _print_overview(console: Console, report: Report, given: str) -> None:
     """Print the distribution of every single variable, one row each."""
     rows: list[list[Text]] = []
     for table in report.tables[:OVERVIEW]:
-        entries = list(table.to_dict().items())
+        # Not a dictionary by state: 1 and True are two states but one key.
+        entries = list(zip(table.variables[0].states, table.values.tolist(), strict=True))
         rest = len(entries) - STATES
         if rest > 0:
             entries = sorted(entries, key=lambda item: -item[1])[:STATES]

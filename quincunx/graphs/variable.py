@@ -49,9 +49,13 @@ class Variable:
                     "states are strings, integers, floats or booleans"
                 )
         written = [str(s) for s in plain]
-        if len(set(written)) < len(written):
-            twice = next(s for s in written if written.count(s) > 1)
-            raise ModelError(f"variable {name!r} has the state {twice!r} twice; make them distinct")
+        for one, state in enumerate(plain):
+            # 1, 1.0 and True are equal, so they would be one key in a dictionary of results.
+            if state in plain[:one] or written[one] in written[:one]:
+                raise ModelError(
+                    f"variable {name!r} has the state {state!r} twice; make its states distinct, "
+                    "as values and as written"
+                )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "states", plain)
 

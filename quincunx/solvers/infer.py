@@ -1,6 +1,7 @@
 """The verb ``infer``: a model and a trade-off in, a distribution with its certificate out."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -29,7 +30,7 @@ from quincunx.solvers.inference.conic import solve_conic
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.problem import Problem, compile_problem
 from quincunx.solvers.inference.products import as_product, solve_product
-from quincunx.solvers.inference.stage import Conic
+from quincunx.solvers.inference.stage import Conic, Run
 from quincunx.solvers.inference.uniqueness import is_unique
 
 Model: TypeAlias = PDG | BayesianNetwork | FactorGraph
@@ -99,7 +100,8 @@ def infer(
         solver: :class:`SumProduct` or :class:`Conic`; None: chosen as :func:`plan` tells.
         tolerance: certified gap asked for, in nats, relative to ``1 + |inconsistency|``; in
             (0, 1).
-        time_limit: seconds for the solver; None: no limit.
+        time_limit: seconds for compiling and solving a convex program, kept to within one iteration
+            of the engine; None: no limit.
         start: an earlier answer to the same model: if its beliefs are certified to be within the
             tolerance for this problem, they are returned without solving.
         throw: raise when there is no answer; False: return it with a status that says why.
@@ -123,7 +125,7 @@ def infer(
         >>> rain = Variable("rain", ["no", "yes"])
         >>> pdg = PDG([Arc([], rain, [0.7, 0.3]), Arc([], rain, [0.4, 0.6])])
         >>> answer = infer(pdg)
-        >>> round(answer.inconsistency, 6), round(answer.query("rain").values[1], 4)
+        >>> round(answer.inconsistency, 6), round(float(answer.query("rain").values[1]), 4)
         (0.095411, 0.445)
 
     Reference:
@@ -131,9 +133,10 @@ def infer(
         UAI 2023.
     """
     _check_arguments(tolerance, time_limit)
+    deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     try:
         work = plan(model, gamma=gamma, solver=solver, assume=assume, order=order)
-        answer = _solve(work, tolerance, time_limit, start, progress)
+        answer = _solve(work, tolerance, deadline, start, progress)
     except SolveError as error:
         failure = _failure(error, gamma)
         error.solution = failure
@@ -196,7 +199,7 @@ def plan(
 def _solve(
     work: Plan,
     tolerance: float,
-    time_limit: float | None,
+    deadline: float,
     start: Inference | None,
     progress: Callable[[str], None] | None,
 ) -> Inference:
@@ -220,7 +223,7 @@ def _solve(
         earlier = _recheck(problem, work.gamma, start, tolerance)
         if earlier is not None:
             return earlier
-    return solve_conic(problem, work.gamma, work.solver, tolerance, time_limit, progress)
+    return solve_conic(problem, work.gamma, Run(work.solver, tolerance, deadline, progress))
 
 
 def _recheck(

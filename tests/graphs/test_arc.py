@@ -133,7 +133,7 @@ def test_entries_outside_zero_to_one(wrong):
 
 
 def test_an_entry_above_one():
-    with pytest.raises(ModelError, match="sums to 1.5, not to 1"):
+    with pytest.raises(ModelError, match=r"sums to 1\.5, not to 1"):
         Arc([], A, [1.5, 0])
 
 
@@ -160,7 +160,9 @@ def test_axes_are_counted_where_states_are_unknown():
         Arc(A, "B", [ROWS])
 
 
-@pytest.mark.parametrize("table", ["half", ["x", 0.5], [[0.5], [0.5, 0.5]], [0.5j, 0.5], [None, {}]])
+@pytest.mark.parametrize(
+    "table", ["half", ["x", 0.5], [[0.5], [0.5, 0.5]], [0.5j, 0.5], [None, {}]]
+)
 def test_tables_are_numbers(table):
     with pytest.raises(ModelError, match=r"arc \(A\): the table is not an array of numbers"):
         Arc([], A, table)

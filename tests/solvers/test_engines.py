@@ -1,4 +1,4 @@
-"""The same program for every engine: MOSEK's task is compared entry for entry, without a licence."""
+"""The same program for every engine; MOSEK's is compared entry for entry, without a licence."""
 
 import subprocess
 import sys

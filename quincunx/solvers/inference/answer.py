@@ -27,11 +27,13 @@ class Inference(Solution):
             ``residual``. In the limit it speaks of Inc.
         beliefs: the distribution as calibrated clusters; None when there is no answer.
         idef: information deficiency of the beliefs, in nats.
-        idef_lower: in the limit, a certified lower bound on the optimal information deficiency;
-            else -inf.
+        idef_lower: in the limit, a certified lower bound on the optimal information deficiency
+            (``idef`` itself can be a little below, as the beliefs meet the least Inc within
+            ``gap`` only); else -inf.
         residual: largest violation ``|mu(s,t) - p(t|s) mu(s)|`` of a hard arc by the beliefs.
-        unique: whether the optimal distribution is the only one: True for gamma > 0 and in the
-            limit; at gamma = 0 found numerically; None when unknown.
+        unique: whether the clusters' marginals are the only optimal ones: True for gamma > 0 and
+            in the limit; at gamma = 0 found numerically, None when unknown. At gamma = 0 a query
+            across clusters can be undetermined even so.
     """
 
     gamma: float | None

@@ -9,36 +9,23 @@ from quincunx.solvers.inference.cone_program import ConePoint
 from quincunx.solvers.inference.limit import solve_limit
 from quincunx.solvers.inference.objective import objective, require_proper
 from quincunx.solvers.inference.problem import Problem
-from quincunx.solvers.inference.stage import Conic, Progress, Run, solve_at
+from quincunx.solvers.inference.stage import Run, solve_at
 from quincunx.solvers.inference.uniqueness import is_unique
 
 
-def solve_conic(
-    problem: Problem,
-    gamma: float | None,
-    solver: Conic,
-    tolerance: float,
-    time_limit: float | None,
-    progress: Progress | None,
-) -> Inference:
+def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
     """Solve a compiled problem by cone programs.
 
     Arguments:
         problem: the compiled problem.
         gamma: the trade-off, in the convex regime; None: the limit 0+.
-        solver: the engine.
-        tolerance: for the certified gap, in nats, relative to ``1 + |inconsistency|``; engines
-            work to a smaller one.
-        time_limit: seconds for all stages together; None: no limit.
-        progress: called with a line about the work now and then.
+        run: engine, tolerance and deadline.
 
     Raises:
         NotConvexError: gamma is outside the convex regime.
         ModelError: gamma is not a number in [0, inf).
     """
     started = time.perf_counter()
-    deadline = math.inf if time_limit is None else started + time_limit
-    run = Run(solver, tolerance, deadline, progress)
     idef_lower = -math.inf
     unique: bool | None = True
     stats: dict[str, object] = {}
@@ -55,14 +42,14 @@ def solve_conic(
         value = stage.inc + target.gamma * stage.idef
         unique = is_unique(problem, stage.mu) if gamma == 0 else True
     gap = max(value - stage.lower, 0.0)
-    status = _status(points, gap, tolerance * (1 + abs(value)))
+    status = _status(points, gap, run.tolerance * (1 + abs(value)))
     stats.update(_stats(problem, points, started))
     return Inference(
         status=status,
         message="" if status is Status.OPTIMAL else f"The certified gap is {gap:.2g} nats.",
         stats=stats,
         gamma=gamma,
-        method=f"cone programs ({solver.engine})",
+        method=f"cone programs ({run.solver.engine})",
         inconsistency=value,
         gap=gap,
         beliefs=stage.beliefs,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from quincunx._errors import need_extra
+from quincunx._errors import SolveError, need_extra
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram
 
 
@@ -64,7 +64,7 @@ def solve(program: ConeProgram, tolerance: float, time_limit: float | None) -> C
 
     Raises:
         MissingExtraError: mosek is not installed.
-        mosek.Error: no licence was found.
+        SolveError: MOSEK refused, for example because it found no licence.
 
     Reference:
         J. Dahl, E. Andersen, "A primal-dual interior-point algorithm for nonsymmetric exponential
@@ -81,7 +81,13 @@ def solve(program: ConeProgram, tolerance: float, time_limit: float | None) -> C
             task.putdouparam(getattr(mosek.dparam, f"intpnt_co_tol_{name}"), tolerance)
         if time_limit is not None:
             task.putdouparam(mosek.dparam.optimizer_max_time, max(time_limit, 1e-3))
-        ended = task.optimize()
+        try:
+            ended = task.optimize()
+        except mosek.Error as error:
+            raise SolveError(
+                f"MOSEK did not solve the program: {error}. It needs a licence of its own; "
+                "Conic(engine='clarabel') needs none"
+            ) from error
         found = mosek.soltype.itr
         dual = np.array(task.getaccdotys(found)) if n_cones else np.zeros(0)
         word = str(task.getsolsta(found))

@@ -52,12 +52,12 @@ def as_product(pdg: PDG, gamma: float | None) -> Product | None:
     Reference:
         Richardson, Halpern, De Sa (UAI 2023), Section 3: beta = gamma alpha and factor products.
     """
-    if gamma is not None and gamma > 0 and all(_balanced(a, gamma) for a in pdg.arcs):
-        exponents = (a.beta / gamma for a in pdg.arcs)
-        return Product(tuple(exponents), gamma, False, "beta = gamma * alpha on every arc")
     if _is_network(pdg):
         scale = gamma or max((a.beta for a in pdg.arcs), default=0.0)
         return Product((1.0,) * len(pdg.arcs), scale, True, "the arcs form a Bayesian network")
+    if gamma is not None and gamma > 0 and all(_balanced(a, gamma) for a in pdg.arcs):
+        exponents = (a.beta / gamma for a in pdg.arcs)
+        return Product(tuple(exponents), gamma, False, "beta = gamma * alpha on every arc")
     return None
 
 
@@ -114,6 +114,7 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
         gap=rounding,
         beliefs=beliefs,
         idef=0.0 if product.normalized else pdg.idef(beliefs),
+        idef_lower=0.0 if gamma is None else -math.inf,
         unique=None if gamma == 0 else True,
     )
 

@@ -130,7 +130,9 @@ def solve_at(problem: Problem, target: Objective, run: Run, share: float | None 
     ]
     bounds = [lower_bound(problem, target, q, multipliers) for q in candidates]
     best = int(np.argmax(bounds))
-    return Stage(point, beliefs, mu, inc, idef, bounds[best], candidates[best], multipliers)
+    # At gamma = 0 the score is Inc, a sum of divergences, which no dual point needs to prove.
+    lower = bounds[best] if target.gamma > 0 else max(bounds[best], 0.0)
+    return Stage(point, beliefs, mu, inc, idef, lower, candidates[best], multipliers)
 
 
 def repair(problem: Problem, point: ConePoint) -> tuple[Beliefs, Floats]:
