@@ -36,9 +36,9 @@ the joint distribution written in cvxpy, whose own errors are about 1e-8; gaps a
 
 {table}
 
-IDef at 0+: against the joint program's slope at small gammas, which is good to about 1e-3 relative, the
-median difference is {idef_median:.1e} (1 + |IDef|) and the worst {idef_worst:.1e} (1 + |IDef|); the
-certified lower bound is below ours by a median of {bound_median:.1e} (1 + |IDef|), at worst
+IDef at 0+: against the joint program's slope at small gammas, which is good to about 1e-3, the
+median difference is {idef_median:.1e} (1 + |IDef|) and the worst {idef_worst:.1e} (1 + |IDef|);
+the certified lower bound is below ours by a median of {bound_median:.1e} (1 + |IDef|), at worst
 {bound_worst:.1e} (1 + |IDef|).
 """
 
