@@ -49,7 +49,7 @@ class _Program:
     def __init__(self, pdg: q.PDG, tree: q.ClusterTree) -> None:
         self.pdg = pdg
         self.tree = tree
-        self.shapes = [tree.shape(c) for c in range(len(tree.clusters))]
+        self.shapes = [tree.shapes[c] for c in range(len(tree.clusters))]
         self.mu = [cp.Variable(int(np.prod(shape)), nonneg=True) for shape in self.shapes]
         self.constraints: list[Any] = [cp.sum(mu) == 1 for mu in self.mu]
         self.sepset: list[Any] = []

@@ -1,8 +1,9 @@
 """An arc of a probabilistic dependency graph: a belief, and how strongly it is held."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,6 +62,8 @@ class Arc:
         """Check and freeze the arc."""
         object.__setattr__(self, "sources", _members(sources))
         object.__setattr__(self, "targets", _members(targets))
+        if not (label is None or isinstance(label, str)):
+            raise ModelError(f"an arc's label must be a string or None, not {label!r}")
         object.__setattr__(self, "label", label)
         names = self.source_names + self.target_names
         if not self.targets:
@@ -87,6 +90,8 @@ class Arc:
         known = [v for v in (*self.sources, *self.targets) if isinstance(v, Variable)]
         if len(known) == len(self.sources) + len(self.targets):
             self._check_shape(values.shape, tuple(known))
+        elif 0 in values.shape:
+            raise ModelError(f"arc {self.name}: the table is empty, of shape {values.shape}")
         elif values.ndim != len(self.sources) + len(self.targets):
             raise ModelError(
                 f"arc {self.name}: the table must have one axis a variable, sources first; "
@@ -200,6 +205,11 @@ class Arc:
             self.label,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make copies through the constructor, so that they are frozen too."""
+        parts = (self.sources, self.targets, self.table, self.alpha, self.beta, self.label)
+        return Arc, parts
+
     def __eq__(self, other: object) -> bool:
         """Compare all parts; rows of NaN equal each other."""
         if not isinstance(other, Arc):
@@ -227,6 +237,8 @@ class Arc:
 def _members(names: Names | None) -> tuple[str | Variable, ...]:
     if names is None:
         return ()
+    if not isinstance(names, str | Variable | Iterable):
+        raise ModelError(f"an arc joins variables or names of variables, not {names!r}")
     members = (names,) if isinstance(names, str | Variable) else tuple(names)
     for member in members:
         if not isinstance(member, str | Variable):
@@ -237,5 +249,5 @@ def _members(names: Names | None) -> tuple[str | Variable, ...]:
 def _number(value: float, what: str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ModelError(f"{what} must be a number, not {value!r}") from None

@@ -34,7 +34,7 @@ class BayesianNetwork:
         pdg = PDG(arcs, variables)
         fault = network_fault(pdg)
         if fault:
-            raise ModelError(f"not a Bayesian network: {fault}")
+            raise ModelError(f"not a Bayesian network, though a PDG may be: {fault}")
         object.__setattr__(self, "arcs", pdg.arcs)
         object.__setattr__(self, "variables", pdg.variables)
 
@@ -52,10 +52,13 @@ class BayesianNetwork:
             O. E. Richardson, J. Y. Halpern, "Probabilistic Dependency Graphs", AAAI 2021
             (PDGs capture Bayesian networks).
         """
-        return PDG(
-            [Arc(a.sources, a.targets, a.table, alpha, beta, a.label) for a in self.arcs],
-            self.variables,
+        arcs = (
+            a
+            if (a.alpha, a.beta) == (alpha, beta)
+            else Arc(a.sources, a.targets, a.table, alpha, beta, a.label)
+            for a in self.arcs
         )
+        return PDG(arcs, self.variables)
 
     def __repr__(self) -> str:
         """Write the network's size."""

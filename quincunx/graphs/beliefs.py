@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quincunx._errors import ImpossibleEventError
+from quincunx._errors import ImpossibleEventError, ModelError
 from quincunx.graphs.cluster_tree import ClusterTree
-from quincunx.graphs.table import Floats, Names, Table, names_of, require_table, xlogx
+from quincunx.graphs.messages import normalize_energies
+from quincunx.graphs.table import (
+    Floats,
+    Names,
+    Table,
+    distinct_names,
+    members_of,
+    require_table,
+    xlogx,
+)
 from quincunx.graphs.variable import State
 
 
@@ -20,12 +29,25 @@ class Beliefs:
 
     Attributes:
         tree: the cluster tree.
-        clusters: each cluster's marginal, float64 of shape ``tree.shape(c)``, total 1; neighbours
+        clusters: each cluster's marginal, float64 of shape ``tree.shapes[c]``, total 1; neighbours
             agree on their sepset.
     """
 
     tree: ClusterTree
     clusters: tuple[Floats, ...]
+
+    def __post_init__(self) -> None:
+        """Check the shapes, and freeze a copy of the tables."""
+        shapes = tuple(np.shape(table) for table in self.clusters)
+        if shapes != self.tree.shapes:
+            raise ModelError(
+                f"beliefs need one table a cluster, of shapes {self.tree.shapes[:5]}...; "
+                f"got {shapes[:5]}..."
+            )
+        tables = tuple(np.array(table, dtype=np.float64) for table in self.clusters)
+        for table in tables:
+            table.setflags(write=False)
+        object.__setattr__(self, "clusters", tables)
 
     def marginal(self, targets: Names) -> Table:
         """Return the marginal over ``targets``, axes in the order asked, total 1.
@@ -37,15 +59,16 @@ class Beliefs:
             UnknownNameError: a target is not a variable.
             TooLargeError: the joint table of the targets does not fit into memory.
         """
-        names = names_of(targets)
-        wanted = [self.tree.find(n) for n in names]
+        members = members_of(targets)
+        wanted = [self.tree.find(member) for member in members]
+        names = distinct_names(members, ())
         home = self.tree.home(wanted)
         if home >= 0:
-            return self._table(home).marginal(names)
+            return self._within(home, wanted)
         require_table([self.tree.variables[v] for v in wanted])
         joint = Table((), 1.0)
-        for root, members in self._by_root(wanted).items():
-            joint = joint * self._join(root, set(members))
+        for part in self._by_root(wanted).values():
+            joint = joint * self._join(set(part))
         return joint.marginal(names)
 
     def entropy(self) -> float:
@@ -73,17 +96,18 @@ class Beliefs:
         """
         if not given:
             return self
-        weighted, _ = self._weigh(given)
+        energies, _ = self._weigh(given)
         done: list[Floats] = []
         for c, parent in enumerate(self.tree.parents):
-            rows = self._matrix(c, weighted.get(c, self.clusters[c]))
-            if parent < 0:
-                done.append((rows / rows.sum()).reshape(self.tree.shape(c)))
-                continue
-            sepset = done[parent].sum(axis=self.tree.summed_axes(c)).reshape(-1, 1)
-            mass = rows.sum(axis=1, keepdims=True)
-            scale = np.divide(sepset, mass, out=np.zeros_like(mass), where=mass > 0)
-            done.append((rows * scale).reshape(self.tree.shape(c)))
+            rows = self._matrix(c, self.clusters[c])
+            if c in energies:
+                rows, _ = normalize_energies(self._matrix(c, energies[c]))
+            sums = rows.sum(axis=1, keepdims=True)
+            above = np.ones((1, 1))
+            if parent >= 0:
+                above = done[parent].sum(axis=self.tree.summed_axes(c)).reshape(-1, 1)
+            scale = np.divide(above, sums, out=np.zeros_like(sums), where=sums > 0)
+            done.append((rows * scale).reshape(self.tree.shapes[c]))
         return Beliefs(self.tree, tuple(done))
 
     def query(self, targets: Names, given: Mapping[str, State] | None = None) -> Table:
@@ -98,6 +122,13 @@ class Beliefs:
         """
         return self.condition(given or {}).marginal(targets)
 
+    def _within(self, c: int, wanted: list[int]) -> Table:
+        """Sum cluster ``c``'s table down to some of its variables, axes in the order asked."""
+        axes = [self.tree.clusters[c].index(v) for v in wanted]
+        rest = tuple(i for i in range(len(self.tree.clusters[c])) if i not in axes)
+        values = self.clusters[c].sum(axis=rest).transpose(np.argsort(np.argsort(axes)))
+        return Table((self.tree.variables[v] for v in wanted), values)
+
     def _table(self, c: int) -> Table:
         return Table((self.tree.variables[v] for v in self.tree.clusters[c]), self.clusters[c])
 
@@ -110,7 +141,7 @@ class Beliefs:
         mass = rows.sum(axis=1, keepdims=True)
         values = np.divide(rows, mass, out=np.zeros_like(rows), where=mass > 0)
         members = (self.tree.variables[v] for v in self.tree.clusters[c])
-        return Table(members, values.reshape(self.tree.shape(c)))
+        return Table(members, values.reshape(self.tree.shapes[c]))
 
     def _by_root(self, wanted: list[int]) -> dict[int, list[int]]:
         """Group variables by the root of their component."""
@@ -122,7 +153,7 @@ class Beliefs:
             groups.setdefault(c, []).append(v)
         return groups
 
-    def _join(self, root: int, wanted: set[int]) -> Table:
+    def _join(self, wanted: set[int]) -> Table:
         """Return the joint table of variables of one component, by messages along the tree."""
         tree = self.tree
         count: dict[int, int] = {}
@@ -150,42 +181,50 @@ class Beliefs:
         return table.marginal([n for n in table.names if n in keep])
 
     def _weigh(self, given: Mapping[str, State]) -> tuple[dict[int, Floats], float]:
-        """Multiply evidence into the clusters, leaves to root.
+        """Multiply evidence into the clusters, leaves to root, in logarithms.
 
         Returns:
-            The weighted tables of the clusters on the way from evidence to a root (each up to a
-            factor), and the log probability of the event.
+            The energies (minus log weights) of the clusters on the way from evidence to a root,
+            and the log probability of the event.
         """
         tree = self.tree
-        weighted: dict[int, Floats] = {}
+        energies: dict[int, Floats] = {}
         for name, state in given.items():
             v = tree.find(name)
             variable = tree.variables[v]
             c = tree.containing[v][0]
-            mask = np.zeros(len(variable))
-            mask[variable.index(state)] = 1.0
+            penalty = np.full(len(variable), np.inf)
+            penalty[variable.index(state)] = 0.0
             axis = tree.clusters[c].index(v)
             shape = [len(variable) if i == axis else 1 for i in range(len(tree.clusters[c]))]
-            weighted[c] = weighted.get(c, self.clusters[c]) * mask.reshape(shape)
+            energies[c] = self._energies(c, energies) + penalty.reshape(shape)
         log_probability = 0.0
         for c in reversed(range(len(tree.clusters))):
-            if c not in weighted:
+            if c not in energies:
                 continue
-            rows = self._matrix(c, weighted[c])
-            mass = rows.sum(axis=1)
+            _, log_mass = normalize_energies(self._matrix(c, energies[c]))
             before = self._matrix(c, self.clusters[c]).sum(axis=1)
-            ratio = np.divide(mass, before, out=np.zeros_like(mass), where=before > 0)
-            scale = float(ratio.max(initial=0.0))
-            if scale == 0.0:
-                shown = ", ".join(f"{n}={s}" for n, s in given.items())
+            message = np.full(len(before), np.inf)
+            possible = (before > 0) & np.isfinite(log_mass)
+            message[possible] = np.log(before[possible]) - log_mass[possible]
+            if not possible.any():
+                names = [f"{n}={s}" for n, s in given.items()]
+                shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
                 raise ImpossibleEventError(
                     f"the event {shown} has probability zero under these beliefs, so nothing can "
                     "be said given it; to ask what would follow if it were certain, solve again "
                     "with assume="
                 )
-            log_probability += math.log(scale)
             parent = tree.parents[c]
             if parent >= 0:
-                message = (ratio / scale).reshape(tree.message_shape(c))
-                weighted[parent] = weighted.get(parent, self.clusters[parent]) * message
-        return weighted, log_probability
+                message = message.reshape(tree.message_shape(c))
+                energies[parent] = self._energies(parent, energies) + message
+            else:
+                log_probability -= float(message[0])
+        return energies, log_probability
+
+    def _energies(self, c: int, energies: Mapping[int, Floats]) -> Floats:
+        if c in energies:
+            return energies[c]
+        table = self.clusters[c]
+        return -np.log(table, out=np.full(table.shape, -np.inf), where=table > 0)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from types import MappingProxyType
 
 from quincunx._errors import ModelError, TooLargeError
 from quincunx.graphs.elimination import (
@@ -12,7 +13,7 @@ from quincunx.graphs.elimination import (
     greedy_order,
     interaction_graph,
 )
-from quincunx.graphs.table import MAX_AXES, Names, names_of
+from quincunx.graphs.table import MAX_AXES, Names, distinct_names, members_of, names_of
 from quincunx.graphs.variable import Variable, find_variable
 
 
@@ -31,6 +32,8 @@ class ClusterTree:
         position: each variable's place in ``variables``, by its name.
         containing: for each variable the clusters that hold it; the first is nearest to a root.
         parent_axes: for each cluster the axes of its parent's table that its sepset has.
+        shapes: the shape of each cluster's table.
+        sizes: the number of cells of each cluster's table.
 
     Raises:
         ModelError: clusters and parents do not make such a forest; the message says where.
@@ -42,9 +45,16 @@ class ClusterTree:
     position: Mapping[str, int] = field(init=False, repr=False, compare=False)
     containing: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
     parent_axes: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+    shapes: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+    sizes: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the clusters and verify the running intersection property."""
+        if len(self.parents) != len(self.clusters):
+            raise ModelError(f"{len(self.clusters)} clusters need as many parents")
+        n = len(self.variables)
+        if any(not 0 <= v < n for cluster in self.clusters for v in cluster):
+            raise ModelError(f"clusters hold places of the {n} variables, 0 to {n - 1}")
         holds: list[list[int]] = [[] for _ in self.variables]
         shared = [0] * len(self.variables)
         axes = []
@@ -71,29 +81,38 @@ class ClusterTree:
                     f"variable {variable.name!r} is in {len(holds[v])} clusters that "
                     f"{shared[v]} shared edges join: the running intersection property fails"
                 )
-        object.__setattr__(self, "position", {v.name: i for i, v in enumerate(self.variables)})
+        states = [len(v) for v in self.variables]
+        shapes = tuple(tuple(states[v] for v in cluster) for cluster in self.clusters)
+        object.__setattr__(self, "shapes", shapes)
+        object.__setattr__(self, "sizes", tuple(math.prod(shape) for shape in shapes))
+        position = {v.name: i for i, v in enumerate(self.variables)}
+        object.__setattr__(self, "position", MappingProxyType(position))
         object.__setattr__(self, "containing", tuple(map(tuple, holds)))
         object.__setattr__(self, "parent_axes", tuple(axes))
 
-    def find(self, name: str) -> int:
-        """Return the place of a variable, or raise :class:`UnknownNameError`."""
+    def find(self, member: str | Variable) -> int:
+        """Return the place of a variable.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+            ModelError: a variable of that name with other states is meant.
+        """
+        (name,) = names_of(member)
         if name not in self.position:
             find_variable(self.variables, name)
-        return self.position[name]
-
-    def shape(self, c: int) -> tuple[int, ...]:
-        """Return the shape of cluster ``c``'s table."""
-        return tuple(len(self.variables[v]) for v in self.clusters[c])
+        place = self.position[name]
+        distinct_names(member, (self.variables[place],))
+        return place
 
     def sepset_size(self, c: int) -> int:
         """Return the number of joint states of cluster ``c``'s sepset; 1 for a root."""
-        return math.prod(self.shape(c)[: len(self.parent_axes[c])])
+        return math.prod(self.shapes[c][: len(self.parent_axes[c])])
 
     def message_shape(self, c: int) -> tuple[int, ...]:
         """Return the shape in which a message from ``c`` multiplies its parent's table."""
         parent = self.parents[c]
         keep = set(self.parent_axes[c])
-        return tuple(n if i in keep else 1 for i, n in enumerate(self.shape(parent)))
+        return tuple(n if i in keep else 1 for i, n in enumerate(self.shapes[parent]))
 
     def summed_axes(self, c: int) -> tuple[int, ...]:
         """Return the axes of the parent's table to sum over for the marginal on ``c``'s sepset."""
@@ -105,11 +124,6 @@ class ClusterTree:
         """Size of the largest cluster less one: the width of this decomposition."""
         return max(map(len, self.clusters), default=0) - 1
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Number of cells of each cluster's table."""
-        return tuple(math.prod(self.shape(c)) for c in range(len(self.clusters)))
-
     def home(self, members: Iterable[int]) -> int:
         """Return the smallest cluster that holds all of some variables, -1 where none does."""
         wanted = set(members)
@@ -117,7 +131,7 @@ class ClusterTree:
         if wanted:
             holders = self.containing[min(wanted, key=lambda v: len(self.containing[v]))]
         found = [c for c in holders if wanted.issubset(self.clusters[c])]
-        return min(found, key=lambda c: math.prod(self.shape(c)), default=-1)
+        return min(found, key=self.sizes.__getitem__, default=-1)
 
     def names(self, c: int) -> tuple[str, ...]:
         """Return the names of cluster ``c``'s variables."""
@@ -162,13 +176,14 @@ def cluster_tree(
         UnknownNameError: a scope names an unknown variable.
         TooLargeError: a cluster has more than 64 variables.
     """
-    position = {v.name: i for i, v in enumerate(variables)}
-    members = ([position[_known(variables, position, n)] for n in names_of(s)] for s in scopes)
+    position = _positions(variables)
+    members = ([position[n] for n in _known(variables, position, s)] for s in scopes)
     graph = interaction_graph(len(variables), members)
     if order is not None:
         names = names_of(order)
-        if sorted(names) != sorted(position):
-            odd = sorted(set(names) ^ set(position)) or [n for n in names if names.count(n) > 1]
+        if len(names) != len(position) or set(names) != set(position):
+            odd = [n for n in (*names, *position) if (n in position) != (n in names)]
+            odd = odd or [n for n in names if names.count(n) > 1]
             raise ModelError(
                 f"an elimination order names every variable once; {odd[0]!r} is missing, unknown "
                 "or repeated"
@@ -197,8 +212,8 @@ def tree_of_clusters(variables: Sequence[Variable], clusters: Iterable[Names]) -
     """
     import networkx as nx
 
-    position = {v.name: i for i, v in enumerate(variables)}
-    sets = [{position[_known(variables, position, n)] for n in names_of(c)} for c in clusters]
+    position = _positions(variables)
+    sets = [{position[n] for n in _known(variables, position, c)} for c in clusters]
     graph = nx.Graph()
     graph.add_nodes_from(range(len(sets)))
     for i, one in enumerate(sets):
@@ -213,8 +228,23 @@ def tree_of_clusters(variables: Sequence[Variable], clusters: Iterable[Names]) -
     return _assemble(variables, sets, parents)
 
 
-def _known(variables: Sequence[Variable], position: Mapping[str, int], name: str) -> str:
-    return name if name in position else find_variable(variables, name).name
+def _positions(variables: Sequence[Variable]) -> dict[str, int]:
+    position = {v.name: i for i, v in enumerate(variables)}
+    if len(position) < len(variables):
+        raise ModelError("a tree's variables must have different names")
+    return position
+
+
+def _known(
+    variables: Sequence[Variable], position: Mapping[str, int], scope: Names
+) -> tuple[str, ...]:
+    members = members_of(scope)
+    for member in members:
+        (name,) = names_of(member)
+        if name not in position:
+            find_variable(variables, name)
+        distinct_names(member, (variables[position[name]],))
+    return names_of(members)
 
 
 def _assemble(

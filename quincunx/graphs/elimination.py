@@ -57,44 +57,57 @@ def greedy_order(
     """
     graph = [set(near) for near in neighbours]
     log_states = np.log(np.asarray(states, dtype=np.float64)).tolist()
-
-    def cost(v: int) -> tuple[float, float]:
-        near = graph[v]
-        size = log_states[v] + sum(log_states[u] for u in near)
-        if heuristic == "min-degree":
-            return size, 0.0
-        fill = sum(states[a] * sum(states[b] for b in near - graph[a] if b != a) for a in near)
-        return fill / 2, size
-
-    costs = {v: cost(v) for v in range(len(graph))}
-    heap = [(*c, v) for v, c in costs.items()]
+    count_fill = heuristic == "min-fill"
+    fill = [_fill(graph, states, v) if count_fill else 0 for v in range(len(graph))]
+    size = [log_states[v] + sum(log_states[u] for u in graph[v]) for v in range(len(graph))]
+    left = set(range(len(graph)))
+    heap = [(fill[v], size[v], v) for v in left]
     heapq.heapify(heap)
     order = []
-    while costs:
-        *found, v = heapq.heappop(heap)
-        if costs.get(v) != tuple(found):
+    while left:
+        *cost, v = heapq.heappop(heap)
+        if v not in left or cost != [fill[v], size[v]]:
             continue  # an entry made before a neighbour was eliminated
         order.append(v)
-        del costs[v]
-        for u in _eliminate(graph, v):
-            new = cost(u)
-            if new != costs[u]:
-                costs[u] = new
-                heapq.heappush(heap, (*new, u))
+        left.discard(v)
+        changed = set(graph[v])
+        if count_fill:
+            changed |= _update_fill(graph, states, fill, v)
+        _eliminate(graph, v)
+        for u in changed:
+            size[u] = log_states[u] + sum(log_states[x] for x in graph[u])
+            heapq.heappush(heap, (fill[u], size[u], u))
     return order
 
 
-def _eliminate(graph: list[set[int]], v: int) -> set[int]:
-    """Join the neighbours of ``v``, remove it, and return the variables whose costs may change."""
+def _fill(graph: Sequence[set[int]], states: Sequence[int], v: int) -> int:
+    """Return the weight of the edges that eliminating ``v`` would add."""
     near = graph[v]
-    changed = set(near)
-    for a in near:
-        graph[a].discard(v)
+    twice = sum(states[a] * sum(states[b] for b in near - graph[a] if b != a) for a in near)
+    return twice // 2
+
+
+def _update_fill(graph: list[set[int]], states: Sequence[int], fill: list[int], v: int) -> set[int]:
+    """Join the neighbours of ``v``, keeping every fill exact; return the variables changed.
+
+    Counting anew would cost a popular variable the square of its neighbours at every step.
+    """
+    near = graph[v]
+    changed = set()
+    for u in near:
+        strangers = graph[u] - near
+        fill[u] -= states[v] * (sum(states[x] for x in strangers) - states[v])
     for a, b in combinations(near, 2):
-        if b not in graph[a]:
-            graph[a].add(b)
-            graph[b].add(a)
-            changed |= graph[a] & graph[b]
+        if b in graph[a]:
+            continue
+        common = (graph[a] & graph[b]) - {v}
+        for u in common:
+            fill[u] -= states[a] * states[b]
+        fill[a] += states[b] * (sum(states[x] for x in graph[a] - graph[b]))
+        fill[b] += states[a] * (sum(states[x] for x in graph[b] - graph[a]))
+        graph[a].add(b)
+        graph[b].add(a)
+        changed |= common
     return changed
 
 
@@ -140,3 +153,11 @@ def elimination_cliques(
             top = above[top]
         parents.append(number[keeper(above[top])] if above[top] >= 0 else -1)
     return [cliques[i] for i in kept], parents
+
+
+def _eliminate(graph: list[set[int]], v: int) -> None:
+    """Join the neighbours of ``v`` and take it out of their neighbourhoods."""
+    near = graph[v]
+    for a in near:
+        graph[a] |= near
+        graph[a] -= {a, v}

@@ -38,13 +38,23 @@ class FactorGraph:
     ) -> None:
         """Check the factors and the weights."""
         tables = tuple(factors)
-        theta = (1.0,) * len(tables) if weights is None else tuple(float(w) for w in weights)
+        for table in tables:
+            if not isinstance(table, Table):
+                raise ModelError(f"factors must be tables (quincunx.Table), not {table!r}")
+        try:
+            theta = (1.0,) * len(tables) if weights is None else tuple(float(w) for w in weights)
+        except (TypeError, ValueError):
+            raise ModelError(f"weights must be numbers, one a factor; got {weights!r}") from None
         if len(theta) != len(tables):
             raise ModelError(f"{len(tables)} factors need as many weights; got {len(theta)}")
         for table, weight in zip(tables, theta, strict=True):
-            total = table.values.sum()
+            with np.errstate(over="ignore"):
+                total = table.values.sum()
             if not (0 < total < np.inf):
-                raise ModelError(f"the factor over {table.names} sums to {total}")
+                raise ModelError(
+                    f"the factor over {table.names} sums to {total}; its sum must be positive and "
+                    "finite: scale it, or give it a positive entry"
+                )
             if not (0 <= weight < np.inf):
                 raise ModelError(
                     f"the factor over {table.names} has weight {weight}; weights are >= 0"

@@ -1,18 +1,24 @@
 """Refusing work that cannot fit into memory, before anything is allocated."""
 
 import os
+from pathlib import Path
 
 from quincunx._errors import TooLargeError
 
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # on Linux, within a container
 FRACTION = 0.6  # of physical memory; the rest is for the solver's copies and for other programs
 
 
 def physical_memory() -> int:
-    """Return the machine's physical memory in bytes (16 GiB where the system does not tell)."""
+    """Return the memory of the machine or container in bytes; 16 GiB where nothing tells."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return 16 * 2**30
+    try:
+        return min(physical, int(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # no such file, or no limit, which reads "max"
+        return physical
 
 
 def require_memory(size: int, what: str) -> None:
@@ -27,8 +33,10 @@ def require_memory(size: int, what: str) -> None:
     """
     limit = int(FRACTION * physical_memory())
     if size > limit:
+        # Sizes can exceed what a float holds.
+        gib = f"{size / 2**30:.4g}" if size < 2**1000 else f"about 2^{size.bit_length() - 31}"
         raise TooLargeError(
-            f"{what} would take {size / 2**30:.4g} GiB; this machine can give "
+            f"{what} would take {gib} GiB; this machine can give "
             f"{limit / 2**30:.3g} GiB. Ask about fewer variables at once, remove arcs that join "
             "many variables, or assume values for some of them."
         )

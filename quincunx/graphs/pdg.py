@@ -10,7 +10,7 @@ import numpy as np
 from quincunx._errors import ModelError
 from quincunx.graphs.arc import Arc
 from quincunx.graphs.html import html_table
-from quincunx.graphs.table import Names, Table, merge_variables, xlogx
+from quincunx.graphs.table import Names, Table, merge_variables, variables_of, xlogx
 from quincunx.graphs.variable import Variable, find_variable
 
 HARD_RESIDUAL = 1e-9  # how far a distribution may be from a hard arc and still satisfy it
@@ -57,12 +57,16 @@ class PDG:
 
     def __init__(self, arcs: Iterable[Arc] = (), variables: Iterable[Variable] = ()) -> None:
         """Collect the variables and resolve the names."""
+        if not isinstance(arcs, Iterable):
+            raise ModelError(f"a PDG is made of a list of arcs; got {arcs!r}")
         given = tuple(arcs)
         for arc in given:
             if not isinstance(arc, Arc):
                 raise ModelError(f"a PDG is made of arcs; got {arc!r}")
         members = (v for arc in given for v in (*arc.sources, *arc.targets))
-        found = merge_variables((*variables, *(v for v in members if isinstance(v, Variable))))
+        found = merge_variables(
+            (*variables_of(variables), *(v for v in members if isinstance(v, Variable)))
+        )
         by_name = {v.name: v for v in found}
         object.__setattr__(self, "arcs", tuple(arc.resolve(by_name) for arc in given))
         object.__setattr__(self, "variables", found)
@@ -110,16 +114,29 @@ class PDG:
         Arguments:
             mu: a joint table over all variables, or calibrated beliefs; total 1.
 
+        Raises:
+            UnknownNameError: ``mu`` lacks a variable.
+
         Reference:
             Richardson, Halpern, De Sa (UAI 2023), Section 2, the definition of IDef.
         """
+        for variable in self.variables:
+            mu.marginal(variable)
         weighted = (
-            arc.alpha * mu.marginal(arc.scope).entropy(given=arc.source_names) for arc in self.arcs
+            arc.alpha * mu.marginal(arc.scope).entropy(given=arc.source_names)
+            for arc in self.arcs
+            if arc.alpha != 0
         )
         return sum(weighted, -mu.entropy())
 
     def score(self, mu: Distribution, gamma: float) -> float:
-        """Return ``Inc(mu) + gamma IDef(mu)`` in nats, what inference minimises; gamma >= 0."""
+        """Return ``Inc(mu) + gamma IDef(mu)`` in nats, what inference minimises.
+
+        Raises:
+            ModelError: gamma is not a number in [0, inf).
+        """
+        if not 0 <= gamma < math.inf:
+            raise ModelError(f"gamma must be a number in [0, inf), not {gamma!r}")
         return self.inc(mu) + (gamma * self.idef(mu) if gamma else 0.0)
 
     def __repr__(self) -> str:

@@ -20,11 +20,45 @@ Names: TypeAlias = str | Variable | Iterable[str | Variable]
 MAX_AXES = 64  # NumPy's own limit
 
 
+def members_of(names: Names) -> tuple[str | Variable, ...]:
+    """Return names and variables as a tuple, from one or from several."""
+    return (names,) if isinstance(names, str | Variable) else tuple(names)
+
+
 def names_of(names: Names) -> tuple[str, ...]:
     """Return variable names as a tuple, from one name or variable or from several."""
-    if isinstance(names, str | Variable):
-        names = (names,)
-    return tuple(n.name if isinstance(n, Variable) else n for n in names)
+    return tuple(n.name if isinstance(n, Variable) else n for n in members_of(names))
+
+
+def distinct_names(names: Names, variables: Iterable[Variable]) -> tuple[str, ...]:
+    """Return the names asked for, after checking them against the variables there are.
+
+    Raises:
+        ModelError: a name is asked for twice, or a variable with other states is meant.
+    """
+    known = {v.name: v for v in variables}
+    asked = members_of(names)
+    for member in asked:
+        if isinstance(member, Variable) and known.get(member.name, member) != member:
+            raise ModelError(
+                f"variable {member.name!r} has states {known[member.name].states} here, "
+                f"not {member.states}"
+            )
+    found = names_of(asked)
+    if len(set(found)) < len(found):
+        raise ModelError(f"each variable may be named once; got {', '.join(map(str, found))}")
+    return found
+
+
+def variables_of(variables: object) -> tuple[Variable, ...]:
+    """Return variables as a tuple, or raise :class:`ModelError` where they are something else."""
+    if not isinstance(variables, Iterable) or isinstance(variables, str):
+        raise ModelError(f"a list of variables is wanted, not {variables!r}")
+    found = tuple(variables)
+    for member in found:
+        if not isinstance(member, Variable):
+            raise ModelError(f"a list of variables is wanted; it holds {member!r}")
+    return found
 
 
 def xlogx(values: Floats) -> Floats:
@@ -52,9 +86,12 @@ class Table:
 
     def __init__(self, variables: Iterable[Variable], values: ArrayLike) -> None:
         """Check and freeze the table."""
-        vs = tuple(variables)
-        array = np.array(values, dtype=np.float64)
+        vs = variables_of(variables)
         names = [v.name for v in vs]
+        try:
+            array = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"a table over {names} must hold numbers: {error}") from None
         if len(set(names)) < len(names):
             raise ModelError(f"a table's variables must differ; got {names}")
         shape = tuple(len(v) for v in vs)
@@ -64,7 +101,8 @@ class Table:
                 f"got shape {array.shape}"
             )
         if not (array >= 0).all():
-            where = tuple(int(i[0]) for i in np.nonzero(~(array >= 0)))
+            flat = int(np.flatnonzero(~(array >= 0))[0])
+            where = tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
             at = ", ".join(f"{v.name}={v.states[i]}" for v, i in zip(vs, where, strict=True))
             raise ModelError(
                 f"a table's entries must be >= 0; at {at or 'its only entry'} it has {array[where]}"
@@ -78,16 +116,29 @@ class Table:
         """Names of the variables, in the order of the axes."""
         return tuple(v.name for v in self.variables)
 
-    def _axes(self, names: tuple[str, ...]) -> tuple[int, ...]:
+    def _axes(self, wanted: Names) -> tuple[int, ...]:
         own = self.names
-        for name in names:
+        wanted = members_of(wanted)
+        for name in names_of(wanted):
             if name not in own:
                 raise UnknownNameError(
                     f"the table has no variable {name!r}; it has {', '.join(own) or 'none'}"
                 )
-        if len(set(names)) < len(names):
-            raise ModelError(f"each variable may be named once; got {', '.join(names)}")
-        return tuple(own.index(name) for name in names)
+        return tuple(own.index(name) for name in distinct_names(wanted, self.variables))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare variables, their order, and values."""
+        if not isinstance(other, Table):
+            return NotImplemented
+        return self.variables == other.variables and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        """Hash the variables."""
+        return hash(self.variables)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make copies through the constructor, so that they are frozen too."""
+        return Table, (self.variables, self.values)
 
     def marginal(self, targets: Names) -> "Table":
         """Sum out all other variables; the axes come in the order asked.
@@ -95,7 +146,7 @@ class Table:
         Raises:
             UnknownNameError: a target is not in the table.
         """
-        keep = self._axes(names_of(targets))
+        keep = self._axes(targets)
         rest = tuple(i for i in range(len(self.variables)) if i not in keep)
         # After the sum, the kept axes stand in their old order.
         order = np.argsort(np.argsort(keep)) if keep else ()
@@ -109,15 +160,16 @@ class Table:
             The conditioning variables, the others, and an array of shape (states of given...,
             states of the others...), the form that :class:`quincunx.Arc` takes.
         """
-        names = names_of(given)
-        sources = tuple(self.variables[i] for i in self._axes(names))
+        sources = tuple(self.variables[i] for i in self._axes(given))
+        names = tuple(v.name for v in sources)
         targets = tuple(v for v in self.variables if v.name not in names)
         joint = self.marginal((*sources, *targets)).values
         rows = joint.reshape(math.prod(len(v) for v in sources), -1)
         mass = rows.sum(axis=1, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(mass > 0, rows / mass, np.nan)
-        return Conditional(sources, targets, values.reshape(joint.shape))
+            values = np.where(mass > 0, rows / mass, np.nan).reshape(joint.shape)
+        values.setflags(write=False)
+        return Conditional(sources, targets, values)
 
     def select(self, given: Mapping[str, State]) -> "Table":
         """Fix some variables at a state and drop their axes (the table is not rescaled)."""
@@ -151,6 +203,8 @@ class Table:
             ModelError: a shared name has other states in the two tables.
             TooLargeError: the product does not fit into memory.
         """
+        if not isinstance(other, Table):
+            return NotImplemented
         union = merge_variables((*self.variables, *other.variables))
         require_table(union)
         return Table(union, align(self, union) * align(other, union))
@@ -241,6 +295,5 @@ def require_table(variables: Sequence[Variable]) -> None:
             f"a table over {len(variables)} variables was asked for; {MAX_AXES} is the most"
         )
     cells = math.prod(len(v) for v in variables)
-    require_memory(
-        8 * cells, f"a joint table over {len(variables)} variables ({cells:.3g} entries)"
-    )
+    entries = f"{cells:.3g}" if cells < 2**1000 else f"about 2^{cells.bit_length() - 1}"
+    require_memory(8 * cells, f"a joint table over {len(variables)} variables ({entries} entries)")

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from quincunx._errors import ModelError, UnknownNameError
 
 State: TypeAlias = str | int | float | bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variable:
     """A finite random variable.
 
@@ -33,31 +33,46 @@ class Variable:
         """Check and freeze the name and the states."""
         if not isinstance(name, str) or not name:
             raise ModelError(f"a variable's name must be a non-empty string, not {name!r}")
-        if isinstance(states, str) or not isinstance(states, Iterable):
+        if isinstance(states, str | bytes | set | frozenset) or not isinstance(states, Iterable):
             raise ModelError(
-                f"the states of {name!r} must be a list of states, not {states!r}; "
-                "for a yes/no variable give ['no', 'yes']"
+                f"the states of {name!r} must be a list of states, in the order that tables have, "
+                f"not {states!r}; for a yes/no variable give ['no', 'yes']"
             )
         # NumPy scalars have .item(); plain Python values do not.
-        plain = tuple(s.item() if hasattr(s, "item") else s for s in states)
+        given: Iterable[Any] = states
+        plain = tuple(s.item() if getattr(s, "shape", None) == () else s for s in given)
         if not plain:
             raise ModelError(f"variable {name!r} has no states; give at least one")
         for state in plain:
-            if not isinstance(state, str | int | float):
+            if not isinstance(state, str | int | float) or state != state:
                 raise ModelError(
                     f"state {state!r} of {name!r} is a {type(state).__name__}; "
-                    "states are strings, integers, floats or booleans"
+                    "states are strings, integers, floats or booleans, and not NaN"
                 )
-        written = [str(s) for s in plain]
-        for one, state in enumerate(plain):
+        seen: set[object] = set()
+        for state in plain:
             # 1, 1.0 and True are equal, so they would be one key in a dictionary of results.
-            if state in plain[:one] or written[one] in written[:one]:
+            if state in seen or ("written", str(state)) in seen:
                 raise ModelError(
                     f"variable {name!r} has the state {state!r} twice; make its states distinct, "
                     "as values and as written"
                 )
+            seen.update((state, ("written", str(state))))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "states", plain)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare names and states, telling 1, 1.0 and True apart."""
+        if self is other:
+            return True
+        if not isinstance(other, Variable):
+            return NotImplemented
+        kinds = tuple(map(type, self.states)) == tuple(map(type, other.states))
+        return kinds and (self.name, self.states) == (other.name, other.states)
+
+    def __hash__(self) -> int:
+        """Hash the name and the states."""
+        return hash((self.name, self.states))
 
     def __len__(self) -> int:
         """Return the number of states."""

@@ -29,7 +29,7 @@ from quincunx.solvers.inference.certificate import conditional_logs, lower_bound
 from quincunx.solvers.inference.conic import solve_conic
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.problem import Problem, compile_problem
-from quincunx.solvers.inference.products import as_product, solve_product
+from quincunx.solvers.inference.products import Product, as_product, solve_product
 from quincunx.solvers.inference.stage import Conic, Run
 from quincunx.solvers.inference.uniqueness import is_unique
 
@@ -61,6 +61,7 @@ class Plan:
         gamma: the trade-off; None: the limit 0+.
         tree: the cluster tree.
         solver: the method.
+        product: how the optimum is a product of tables, where the solver is :class:`SumProduct`.
         reason: why this method.
         memory: bytes that the solve takes, roughly.
     """
@@ -69,6 +70,7 @@ class Plan:
     gamma: float | None
     tree: ClusterTree
     solver: Solver
+    product: Product | None
     reason: str
     memory: int
 
@@ -184,15 +186,17 @@ def plan(
         )
     if solver is None:
         solver = SumProduct() if product else Conic()
-    exact = isinstance(solver, SumProduct) and product is not None
+    if not isinstance(solver, SumProduct):
+        product = None
     cells = sum(tree.sizes)
     return Plan(
         pdg=pdg,
         gamma=gamma,
         tree=tree,
         solver=solver,
-        reason=product.reason if exact and product else "a convex program over the cluster tree",
-        memory=cells * (TABLE_BYTES if exact else CELL_BYTES),
+        product=product,
+        reason=product.reason if product else "a convex program over the cluster tree",
+        memory=cells * (TABLE_BYTES if product else CELL_BYTES),
     )
 
 
@@ -207,9 +211,8 @@ def _solve(
         work.memory,
         f"a cluster tree of width {work.tree.treewidth} with {sum(work.tree.sizes):,} cells",
     )
-    product = as_product(work.pdg, work.gamma)
-    if isinstance(work.solver, SumProduct) and product is not None:
-        answer = solve_product(work.pdg, work.tree, product, work.gamma)
+    if work.product is not None:
+        answer = solve_product(work.pdg, work.tree, work.product, work.gamma)
         if work.gamma == 0 and sum(work.tree.sizes) <= UNIQUE_CELLS and answer.beliefs:
             problem = compile_problem(work.pdg, work.tree)
             cells = problem.gather(answer.beliefs.clusters)

@@ -141,10 +141,14 @@ def test_given_orders_against_elimination_by_hand(seed):
     assert tree.treewidth == max(map(len, made), default=0) - 1
 
 
-@given(SEEDS)
-def test_greedy_orders_are_greedy(seed):
+@given(SEEDS, st.booleans())
+def test_greedy_orders_are_greedy(seed, sparse):
     """Each step takes a variable of least cost, with the cost counted anew by its definition."""
     variables, scopes = random_problem(seed, most=9)
+    if sparse:
+        variables = binary(14)
+        graph = nx.gnm_random_graph(14, 22, seed=seed)
+        scopes = [(f"X{a}", f"X{b}") for a, b in graph.edges]
     states = {v.name: len(v) for v in variables}
     place = {v.name: i for i, v in enumerate(variables)}
     neighbours = interaction_graph(len(variables), [[place[n] for n in s] for s in scopes])
@@ -264,7 +268,7 @@ def test_sepsets_are_those_of_a_junction_tree(seed):
 
 
 def test_cells_against_the_unweighted_heuristics_of_networkx():
-    """Over 60 graphs of 25 variables: measured 0.46 of the cells by the geometric mean."""
+    """Over 60 graphs of 25 variables: measured 0.72 of the cells by the geometric mean."""
     ratios = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -282,7 +286,7 @@ def test_cells_against_the_unweighted_heuristics_of_networkx():
 
 
 def test_widths_against_networkx():
-    """Over 100 graphs of binary variables no wider on average, and never by more than two."""
+    """Over 100 graphs of binary variables: measured 4.81 on average for both, never wider."""
     ours, theirs = [], []
     for seed in range(100):
         graph = nx.gnm_random_graph(20, 35, seed=seed)
@@ -290,7 +294,7 @@ def test_widths_against_networkx():
         ours.append(cluster_tree(binary(20), scopes, heuristic="min-fill").treewidth)
         theirs.append(treewidth_min_fill_in(graph)[0])
     assert np.mean(ours) <= np.mean(theirs)
-    assert max(a - b for a, b in zip(ours, theirs, strict=True)) <= 2
+    assert max(a - b for a, b in zip(ours, theirs, strict=True)) <= 0
 
 
 # Edges of the domain
@@ -508,7 +512,7 @@ def test_layout_of_tables(seed):
     tables = [np.einsum(joint, whole, list(cluster)) for cluster in tree.clusters]
     assert tree.sizes == tuple(t.size for t in tables)
     for c, p in enumerate(tree.parents):
-        assert tree.shape(c) == tables[c].shape
+        assert tree.shapes[c] == tables[c].shape
         sepset = tables[c].reshape(tree.sepset_size(c), -1).sum(axis=1)
         if p < 0:
             assert tree.sepset_size(c) == 1
@@ -577,7 +581,7 @@ def test_a_k_tree_of_a_thousand():
 
 
 def test_a_grid_of_a_thousand():
-    """A narrow grid: min-fill finds a width near the optimum of 8 (measured: 10)."""
+    """A narrow grid: min-fill finds a width near the optimum of 8 (measured: 12)."""
     grid = nx.convert_node_labels_to_integers(nx.grid_2d_graph(8, 125))
     variables = binary(1000)
     scopes = [(f"X{a}", f"X{b}") for a, b in grid.edges]
@@ -634,39 +638,33 @@ def test_html_escapes_names():
 # Faults found
 
 
-@pytest.mark.xfail(strict=True, reason="zip's own ValueError")
 @pytest.mark.parametrize("parents", [(), (-1, 0)])
 def test_a_parent_a_cluster(parents):
     with pytest.raises(ModelError):
         ClusterTree((A,), ((0,),), parents)
 
 
-@pytest.mark.xfail(strict=True, reason="3 ends in an IndexError, -1 is taken for the last variable")
 @pytest.mark.parametrize("place", [3, -1])
 def test_clusters_hold_places_of_variables(place):
     with pytest.raises(ModelError):
         ClusterTree((A,), ((place,),), (-1,))
 
 
-@pytest.mark.xfail(strict=True, reason="accepted; the name then finds only the last of the two")
 def test_variables_differ():
     with pytest.raises(ModelError):
         cluster_tree([A, A], [])
 
 
-@pytest.mark.xfail(strict=True, reason="names alone are compared")
 def test_a_scope_with_other_states():
     with pytest.raises(ModelError):
         cluster_tree([A, B], [(Variable("A", ["x"]), B)])
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the names are sorted before they are met")
 def test_an_order_of_other_things():
     with pytest.raises(ModelError):
         cluster_tree([A, B], [], order=["A", 3])
 
 
-@pytest.mark.xfail(strict=True, reason="position is a plain dictionary")
 def test_the_index_by_name_is_frozen():
     with pytest.raises(TypeError):
         cluster_tree([A], []).position["A"] = 5

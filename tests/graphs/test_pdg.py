@@ -23,11 +23,12 @@ B = Variable("B", ["b0", "b1", "b2"])
 C = Variable("C", ["c0", "c1"])
 HARD = math.inf
 NAN = math.nan
-# Sums of at most 700 terms of size up to 10: measured 4e-14 on 400 graphs.
+# Sums of at most 700 terms of size up to 10: measured 5e-14 on 400 graphs.
 EXACT = 1e-12
 
 SEEDS = st.integers(0, 2**32 - 1)
-FINITE = st.one_of(st.text(max_size=3), st.integers(), st.booleans(), st.floats(-9, 9))
+# No two of them are equal: Python holds 1, 1.0 and True for one.
+FINITE = st.one_of(st.text(max_size=3), st.integers(2, 9), st.booleans(), st.floats(0.1, 0.9))
 
 
 def coin(p, variable=A):
@@ -304,7 +305,7 @@ def test_calibrated_beliefs_score_as_their_joint(seed):
     joint = Table((), 1.0)
     for c in range(len(tree.clusters)):
         members = [tree.variables[v] for v in tree.clusters[c]]
-        joint = joint * Table(members, rng.random(tree.shape(c)) + 0.01)
+        joint = joint * Table(members, rng.random(tree.shapes[c]) + 0.01)
     joint = joint.normalized().marginal([v.name for v in pdg.variables])
     marginals = tuple(joint.marginal(tree.names(c)).values for c in range(len(tree.clusters)))
     beliefs = Beliefs(tree, marginals)
@@ -367,40 +368,34 @@ def test_html_is_cut_at_a_hundred_arcs():
 # Faults found
 
 
-@pytest.mark.xfail(strict=True, reason="AttributeError or TypeError, without a way out")
 @pytest.mark.parametrize("variables", [["A"], [None], A])
 def test_variables_are_a_list_of_variables(variables):
     with pytest.raises(ModelError):
         PDG([], variables)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="'Arc' object is not iterable")
 def test_an_arc_alone_is_no_list():
     with pytest.raises(ModelError):
         PDG(Arc([], A, None))
 
 
-@pytest.mark.xfail(strict=True, reason="states are met by position: a wrong score, silently")
 def test_a_distribution_over_other_states_is_refused():
     pdg = PDG([Arc([], A, [0.25, 0.75])])
     with pytest.raises(ModelError):
         pdg.inc(Table([Variable("A", ["a1", "a0"])], [0.75, 0.25]))
 
 
-@pytest.mark.xfail(strict=True, reason="a reshape ends in NumPy's own ValueError")
 def test_a_distribution_over_more_states_is_refused():
     pdg = PDG([Arc([], A, [0.25, 0.75])])
     with pytest.raises(ModelError):
         pdg.inc(Table([Variable("A", ["a0", "a1", "a2"])], [0.25, 0.75, 0]))
 
 
-@pytest.mark.xfail(strict=True, reason="the entropy of the variables left out counts as zero")
 def test_idef_of_a_distribution_that_lacks_an_idle_variable():
     with pytest.raises(ModelError):
         PDG([], [A, B]).idef(coin(0.5))
 
 
-@pytest.mark.xfail(strict=True, reason="any number is taken")
 @pytest.mark.parametrize("gamma", [-1.0, NAN, math.inf])
 def test_gamma_is_finite_and_not_negative(gamma):
     with pytest.raises(ModelError):

@@ -123,7 +123,7 @@ def arc_energies(
     tree: ClusterTree, arcs: Sequence[Arc], exponents: Sequence[float]
 ) -> list[Floats]:
     """Return for each cluster the sum of ``-exponent log p`` of the arcs at home there, in nats."""
-    energies: list[Floats] = [np.zeros(tree.shape(c)) for c in range(len(tree.clusters))]
+    energies: list[Floats] = [np.zeros(tree.shapes[c]) for c in range(len(tree.clusters))]
     for arc, exponent in zip(arcs, exponents, strict=True):
         if exponent == 0 or arc.table is None:
             continue

@@ -1,9 +1,8 @@
 """Sum-product and min-sum over a cluster tree: exact, one pass up and one down."""
 
-import numpy as np
-
 from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree
+from quincunx.graphs.messages import normalize_energies
 from quincunx.solvers.inference.arrays import Floats
 
 
@@ -16,7 +15,7 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
 
     Arguments:
         tree: the cluster tree.
-        energies: for each cluster float64 of shape ``tree.shape(c)``, in nats; +inf excludes.
+        energies: for each cluster float64 of shape ``tree.shapes[c]``, in nats; +inf excludes.
             At least one joint state must have finite energy. The tables are not kept.
 
     Returns:
@@ -30,7 +29,7 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
     log_z = 0.0
     for c in reversed(range(len(tables))):
         rows = tables[c].reshape(tree.sepset_size(c), -1)
-        conditional, message = _normalize(rows)
+        conditional, message = normalize_energies(rows)
         tables[c] = conditional
         parent = tree.parents[c]
         if parent < 0:
@@ -41,7 +40,7 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
         if parent >= 0:
             sepset = tables[parent].sum(axis=tree.summed_axes(c))
             tables[c] = tables[c] * sepset.reshape(-1, 1)
-        tables[c] = tables[c].reshape(tree.shape(c))
+        tables[c] = tables[c].reshape(tree.shapes[c])
     return Beliefs(tree, tuple(tables)), log_z
 
 
@@ -50,7 +49,7 @@ def log_partition(tree: ClusterTree, energies: list[Floats]) -> float:
     tables = list(energies)
     log_z = 0.0
     for c in reversed(range(len(tables))):
-        _, message = _normalize(tables[c].reshape(tree.sepset_size(c), -1))
+        _, message = normalize_energies(tables[c].reshape(tree.sepset_size(c), -1))
         parent = tree.parents[c]
         if parent < 0:
             log_z += float(message[0])
@@ -64,7 +63,7 @@ def min_sum(tree: ClusterTree, energies: list[Floats]) -> float:
 
     Arguments:
         tree: the cluster tree.
-        energies: for each cluster float64 of shape ``tree.shape(c)``; +inf excludes.
+        energies: for each cluster float64 of shape ``tree.shapes[c]``; +inf excludes.
     """
     tables = list(energies)
     total = 0.0
@@ -76,19 +75,3 @@ def min_sum(tree: ClusterTree, energies: list[Floats]) -> float:
         else:
             tables[parent] = tables[parent] + least.reshape(tree.message_shape(c))
     return total
-
-
-def _normalize(rows: Floats) -> tuple[Floats, Floats]:
-    """Return each row's softmax of minus its energies, and the log of its sum.
-
-    A row that is excluded throughout comes back as zeros, with -inf.
-    """
-    least = rows.min(axis=1)
-    shift = np.where(np.isfinite(least), least, 0.0)
-    weights = np.exp(shift[:, None] - rows)
-    sums = weights.sum(axis=1)
-    possible = sums > 0
-    weights /= np.where(possible, sums, 1.0)[:, None]
-    message = np.full(len(sums), -np.inf)
-    np.log(sums, out=message, where=possible)
-    return weights, message - shift

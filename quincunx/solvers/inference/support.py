@@ -28,9 +28,9 @@ def joint_index(tree: ClusterTree, c: int, members: Sequence[int]) -> Ints:
         members: variables of the cluster, most significant first.
 
     Returns:
-        int64 of shape ``tree.shape(c)``, row-major over the states of ``members``.
+        int64 of shape ``tree.shapes[c]``, row-major over the states of ``members``.
     """
-    shape = tree.shape(c)
+    shape = tree.shapes[c]
     index = np.zeros(shape, dtype=np.int64)
     stride = 1
     for v in reversed(members):
@@ -58,9 +58,9 @@ def possible_cells(tree: ClusterTree, arcs: Sequence[Arc]) -> list[Bools]:
         arcs: the arcs.
 
     Returns:
-        One mask a cluster, of shape ``tree.shape(c)``; all False where certainties contradict.
+        One mask a cluster, of shape ``tree.shapes[c]``; all False where certainties contradict.
     """
-    masks = [np.ones(tree.shape(c), dtype=np.bool_) for c in range(len(tree.clusters))]
+    masks = [np.ones(tree.shapes[c], dtype=np.bool_) for c in range(len(tree.clusters))]
     concerned = [a for a in arcs if excludes(a) or math.isinf(a.beta)]
     where: dict[int, tuple[int, Ints]] = {}
     for i, arc in enumerate(concerned):

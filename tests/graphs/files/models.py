@@ -21,7 +21,7 @@ def variables(names: st.SearchStrategy[str], states: st.SearchStrategy, least: i
                 st.builds(
                     Variable,
                     st.just(name),
-                    st.lists(states, min_size=1, max_size=3, unique_by=str),
+                    st.lists(states, min_size=1, max_size=3, unique_by=(str, lambda state: state)),
                 )
                 for name in known
             )
