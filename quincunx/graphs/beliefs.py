@@ -37,17 +37,14 @@ class Beliefs:
     clusters: tuple[Floats, ...]
 
     def __post_init__(self) -> None:
-        """Check the shapes, and freeze a copy of the tables."""
+        """Check the shapes, and freeze copies of the tables that are not frozen already."""
         shapes = tuple(np.shape(table) for table in self.clusters)
         if shapes != self.tree.shapes:
             raise ModelError(
                 f"beliefs need one table a cluster, of shapes {self.tree.shapes[:5]}...; "
                 f"got {shapes[:5]}..."
             )
-        tables = tuple(np.array(table, dtype=np.float64) for table in self.clusters)
-        for table in tables:
-            table.setflags(write=False)
-        object.__setattr__(self, "clusters", tables)
+        object.__setattr__(self, "clusters", tuple(map(_frozen, self.clusters)))
 
     def marginal(self, targets: Names) -> Table:
         """Return the marginal over ``targets``, axes in the order asked, total 1.
@@ -96,18 +93,17 @@ class Beliefs:
         """
         if not given:
             return self
-        energies, _ = self._weigh(given)
+        conditionals, _ = self._weigh(given)
         done: list[Floats] = []
         for c, parent in enumerate(self.tree.parents):
-            rows = self._matrix(c, self.clusters[c])
-            if c in energies:
-                rows, _ = normalize_energies(self._matrix(c, energies[c]))
+            rows = self._matrix(c, conditionals.get(c, self.clusters[c]))
             sums = rows.sum(axis=1, keepdims=True)
             above = np.ones((1, 1))
             if parent >= 0:
-                above = done[parent].sum(axis=self.tree.summed_axes(c)).reshape(-1, 1)
+                above = self.tree.sepset_marginal(c, done[parent]).reshape(-1, 1)
             scale = np.divide(above, sums, out=np.zeros_like(sums), where=sums > 0)
             done.append((rows * scale).reshape(self.tree.shapes[c]))
+            done[-1].setflags(write=False)
         return Beliefs(self.tree, tuple(done))
 
     def query(self, targets: Names, given: Mapping[str, State] | None = None) -> Table:
@@ -184,8 +180,8 @@ class Beliefs:
         """Multiply evidence into the clusters, leaves to root, in logarithms.
 
         Returns:
-            The energies (minus log weights) of the clusters on the way from evidence to a root,
-            and the log probability of the event.
+            The conditionals given their sepsets of the clusters on the way from evidence to a
+            root, and the log probability of the event.
         """
         tree = self.tree
         energies: dict[int, Floats] = {}
@@ -202,7 +198,7 @@ class Beliefs:
         for c in reversed(range(len(tree.clusters))):
             if c not in energies:
                 continue
-            _, log_mass = normalize_energies(self._matrix(c, energies[c]))
+            log_mass = normalize_energies(self._matrix(c, energies[c]))
             before = self._matrix(c, self.clusters[c]).sum(axis=1)
             message = np.full(len(before), np.inf)
             possible = (before > 0) & np.isfinite(log_mass)
@@ -228,3 +224,11 @@ class Beliefs:
             return energies[c]
         table = self.clusters[c]
         return -np.log(table, out=np.full(table.shape, -np.inf), where=table > 0)
+
+
+def _frozen(table: Floats) -> Floats:
+    """Return a read-only array: the table itself where it is one, else a copy."""
+    if table.flags.writeable or table.dtype != np.float64:
+        table = np.array(table, dtype=np.float64)
+        table.setflags(write=False)
+    return table

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
 
 from quincunx._errors import ModelError, TooLargeError
 from quincunx.graphs.elimination import (
@@ -13,8 +16,10 @@ from quincunx.graphs.elimination import (
     greedy_order,
     interaction_graph,
 )
-from quincunx.graphs.table import MAX_AXES, Names, distinct_names, members_of, names_of
+from quincunx.graphs.table import MAX_AXES, Floats, Names, distinct_names, members_of, names_of
 from quincunx.graphs.variable import Variable, find_variable
+
+EINSUM_AXES = 32  # NumPy's own limit on the operands of einsum
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,26 @@ class ClusterTree:
         keep = set(self.parent_axes[c])
         return tuple(n if i in keep else 1 for i, n in enumerate(self.shapes[parent]))
 
-    def summed_axes(self, c: int) -> tuple[int, ...]:
-        """Return the axes of the parent's table to sum over for the marginal on ``c``'s sepset."""
+    def sepset_marginal(self, c: int, table: Floats) -> Floats:
+        """Sum the table of cluster ``c``'s parent down to their sepset.
+
+        Arguments:
+            c: a cluster with a parent.
+            table: array with the parent's cells, of any shape.
+
+        Returns:
+            float64 [sepset_size(c)].
+        """
+        table = table.reshape(self.shapes[self.parents[c]])
+        if not self.parent_axes[c]:
+            return np.asarray(table.sum()).reshape(1)
+        if table.ndim <= EINSUM_AXES:  # several times as fast as sum over several axes
+            # NumPy's types know the form with letters only.
+            operands: list[Any] = [table, list(range(table.ndim)), list(self.parent_axes[c])]
+            return np.asarray(np.einsum(*operands)).reshape(-1)
         keep = set(self.parent_axes[c])
-        return tuple(i for i in range(len(self.clusters[self.parents[c]])) if i not in keep)
+        rest = tuple(i for i in range(table.ndim) if i not in keep)
+        return np.asarray(table.sum(axis=rest)).reshape(-1)
 
     @property
     def treewidth(self) -> int:
@@ -262,14 +283,30 @@ def _assemble(
         if p >= 0:
             below[p].append(c)
     queue = [c for c, p in enumerate(parents) if p < 0]
-    number: dict[int, int] = {}
     laid_out: list[tuple[int, ...]] = []
+    cells: list[int] = []
     new_parents: list[int] = []
+    number: dict[int, int] = {}
+    holding: list[list[int]] = [[] for _ in variables]
     for c in queue:
-        above = laid_out[number[parents[c]]] if parents[c] >= 0 else ()
-        sepset = tuple(v for v in above if v in cliques[c])
+        parent = -1
+        sepset: tuple[int, ...] = ()
+        if parents[c] >= 0:
+            shared = cliques[c].intersection(laid_out[number[parents[c]]])
+            parent = number[parents[c]]
+            if shared:
+                # Any cluster so far with the shared variables will do; messages to a smaller one
+                # touch fewer cells.
+                rarest = min(shared, key=lambda v: len(holding[v]))
+                holders = (h for h in holding[rarest] if shared.issubset(laid_out[h]))
+                parent = min(holders, key=cells.__getitem__)
+            sepset = tuple(v for v in laid_out[parent] if v in cliques[c])
+        cluster = sepset + tuple(sorted(cliques[c].difference(sepset)))
         number[c] = len(laid_out)
-        laid_out.append(sepset + tuple(sorted(cliques[c] - set(sepset))))
-        new_parents.append(number[parents[c]] if parents[c] >= 0 else -1)
+        for v in cluster:
+            holding[v].append(len(laid_out))
+        laid_out.append(cluster)
+        cells.append(math.prod(len(variables[v]) for v in cluster))
+        new_parents.append(parent)
         queue.extend(below[c])
     return ClusterTree(tuple(variables), tuple(laid_out), tuple(new_parents))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import quincunx as q
-from quincunx._errors import MissingExtraError, ModelError
+from quincunx._errors import MissingExtraError, ModelError, SolveError
+from quincunx._types import Status
 from quincunx.solvers.inference import mosek as mosek_engine
 from quincunx.solvers.inference.cone_program import cone_program
 from quincunx.solvers.inference.objective import objective
@@ -79,6 +80,16 @@ def test_mosek_gets_the_same_program(tmp_path, seed, gamma):
 def test_an_engine_that_nobody_knows():
     with pytest.raises(ModelError, match="'clarabel', 'cvxpy' or 'mosek', not 'ecos'"):
         q.Conic(engine="ecos")
+
+
+def test_a_solver_that_cvxpy_lacks():
+    A = q.Variable("A", ["t", "f"])
+    pdg = q.PDG([q.Arc([], A, [0.3, 0.7]), q.Arc([], A, [0.6, 0.4])])
+    for name in ("NOSUCH", "OSQP"):  # the second has no exponential cone
+        with pytest.raises(SolveError, match=f"solver '{name}' did not solve"):
+            q.infer(pdg, solver=q.Conic(engine="cvxpy", cvxpy_solver=name))
+        failed = q.infer(pdg, solver=q.Conic(engine="cvxpy", cvxpy_solver=name), throw=False)
+        assert failed.status is Status.INACCURATE and name in failed.message
 
 
 @pytest.mark.parametrize(("engine", "extra"), [("cvxpy", "cvxpy"), ("mosek", "mosek")])

@@ -19,3 +19,18 @@ def safe_log(values: Floats) -> Floats:
 def sum_by(index: Ints, values: Floats, size: int) -> Floats:
     """Return float64 [size]: the sums of the values that share an index."""
     return np.bincount(index, weights=values, minlength=size).astype(np.float64, copy=False)
+
+
+def compact(values: Ints, size: int) -> tuple[Ints, Ints]:
+    """Number the distinct values in increasing order; ``numpy.unique`` without its sort.
+
+    Arguments:
+        values: int64, in range(size).
+        size: the range.
+
+    Returns:
+        The distinct values, and for each entry of ``values`` the place of its value among them.
+    """
+    seen = np.zeros(size, dtype=np.bool_)
+    seen[values] = True
+    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[values]

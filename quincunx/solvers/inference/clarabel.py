@@ -8,14 +8,13 @@ import scipy.sparse as sp
 
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram
 
-SOLVED = {"Solved", "AlmostSolved"}
-
 
 def solve(
     program: ConeProgram,
     tolerance: float,
     time_limit: float | None,
     progress: Callable[[str], None] | None = None,
+    careful: bool = False,
 ) -> ConePoint:
     """Solve a cone program with Clarabel.
 
@@ -24,6 +23,8 @@ def solve(
         tolerance: for the duality gap and for feasibility, absolute and relative.
         time_limit: seconds; None: no limit.
         progress: called with a line about each iteration.
+        careful: with settings near Clarabel's own, which cost twice the time and are at times the
+            ones that work; otherwise with settings made for these programs.
 
     Reference:
         P. Goulart, Y. Chen, "Clarabel: an interior-point solver for conic programs with quadratic
@@ -47,6 +48,18 @@ def solve(
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
+    if careful:
+        # Networks with nearly certain tables stall with the settings below, and are solved with
+        # these: alarm, hepar2 and win95pts with one belief added.
+        settings.max_step_fraction = 0.9
+    else:
+        # Measured on random graphs of 5 to 500 variables: half the iterations and less than half
+        # the time of the defaults, with smaller certified gaps. The scaling that is robust near
+        # the boundary is taken earlier, steps stay further from it, and linear solves are not
+        # refined.
+        settings.min_switch_step_length = 0.5
+        settings.max_step_fraction = 0.95
+        settings.iterative_refinement_enable = False
     if time_limit is not None:
         settings.time_limit = max(time_limit, 1e-3)
     # Clarabel takes SciPy's older matrix class only.
@@ -69,7 +82,7 @@ def solve(
         x=np.array(found.x),
         equality_dual=dual[: len(program.right)],
         cone_dual=dual[len(dual) - 3 * n_cones :].reshape(n_cones, 3),
-        solved=word in SOLVED,
+        solved=word in ("Solved", "AlmostSolved"),
         timed_out=word == "MaxTime",
         word=word,
         iterations=int(found.iterations),

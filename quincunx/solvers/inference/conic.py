@@ -1,6 +1,7 @@
 """Inference by exponential-cone programs: every gamma of the convex regime, and the limit 0+."""
 
 import math
+import sys
 import time
 
 from quincunx._types import Status
@@ -41,7 +42,9 @@ def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
         points = [stage.point]
         value = stage.inc + target.gamma * stage.idef
         unique = is_unique(problem, stage.mu) if gamma == 0 else True
-    gap = max(value - stage.lower, 0.0)
+    # Both bounds are sums of so many terms of this size, evaluated in double precision.
+    rounding = sys.float_info.epsilon * (problem.size + len(problem.table)) * (1 + abs(value))
+    gap = max(value - stage.lower, 0.0) + rounding
     status = _status(points, gap, run.tolerance * (1 + abs(value)))
     stats.update(_stats(problem, points, started))
     return Inference(

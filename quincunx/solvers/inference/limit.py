@@ -10,9 +10,10 @@ from quincunx.solvers.inference.certificate import conditional_logs, lower_bound
 from quincunx.solvers.inference.cone_program import ConePoint, cone_program
 from quincunx.solvers.inference.objective import largest_gamma, objective, row_entropy
 from quincunx.solvers.inference.problem import Problem
-from quincunx.solvers.inference.stage import ENGINE_SHARE, Run, Stage, repair, solve_at
+from quincunx.solvers.inference.stage import Run, Stage, repair, solve_at
 
 SMALL_GAMMAS = (1e-3, 1e-4, 1e-5)  # tried for the bound on IDef, as shares of the convex regime
+FREEZE_SHARE = 0.1  # of the tolerance: frozen equations are off by more than a tighter one asks
 LOOSE = 1e-3  # relative distance of that bound from IDef above which one more gamma is solved
 LAST_GAMMA = 1e-6  # that gamma, likewise a share: its optimum is off by about as much
 
@@ -57,7 +58,7 @@ def solve_limit(problem: Problem, run: Run) -> Limit:
     worse = second.inc - first.inc > run.tolerance * (1 + abs(first.inc))
     if worse or second.idef - bound > LOOSE * (1 + abs(second.idef)):
         gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
-        third = solve_at(problem, objective(problem, gamma), run, ENGINE_SHARE[False])
+        third = solve_at(problem, objective(problem, gamma), run)
         points.append(third.point)
         bound = max(bound, (third.lower - min(first.inc, third.inc)) / gamma)
         if third.inc + 10 * gamma * third.idef < second.inc + 10 * gamma * second.idef:
@@ -83,7 +84,7 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:
     linear += problem.rows.T @ np.where(problem.hard, alpha * row_entropy(problem), 0.0)
     slope = np.where(~frozen & (problem.width > 1), np.maximum(-problem.alpha, 0.0), 0.0)
     program = cone_program(problem, linear, slope, 1.0, problem.freeze(frozen, table))
-    point = run.solve(program, ENGINE_SHARE[True])
+    point = run.solve(program, FREEZE_SHARE)
     beliefs, mu = repair(problem, point)
     inc, idef = problem.measure(mu)
     multipliers = np.zeros(len(problem.row))

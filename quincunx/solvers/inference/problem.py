@@ -15,7 +15,7 @@ from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import xlogx
-from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, safe_log, sum_by
+from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, compact, safe_log, sum_by
 from quincunx.solvers.inference.hard import maximal_support
 from quincunx.solvers.inference.support import (
     clashing,
@@ -99,6 +99,8 @@ class Problem:
 
     def hard_equations(self) -> Sparse:
         """Return sparse [E, N]: ``mu(s,t) - p(t|s) mu(s)`` for the entries of hard rows."""
+        if not self.hard.any():
+            return sp.csr_array((0, self.size))
         return self.freeze(self.hard, self.table)
 
     def freeze(self, rows: Bools, table: Floats) -> Sparse:
@@ -155,10 +157,11 @@ class Problem:
                 rows = np.where(sums > 0, rows, even)
                 sums = np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
             parent = self.tree.parents[c]
-            above = 1.0
+            above = np.ones((1, 1))
             if parent >= 0:
-                above = done[parent].sum(axis=self.tree.summed_axes(c)).reshape(-1, 1)
+                above = self.tree.sepset_marginal(c, done[parent]).reshape(-1, 1)
             done.append((rows / sums * above).reshape(table.shape))
+            done[-1].setflags(write=False)
         return Beliefs(self.tree, tuple(done))
 
     def row_name(self, r: int) -> str:
@@ -285,8 +288,8 @@ def _arc_arrays(tree: ClusterTree, arc: Arc, masks: Sequence[Bools], offsets: In
     c = home_of(tree, arc)
     table = arc.rows
     state = joint_index(tree, c, [tree.position[v.name] for v in arc.scope])[masks[c]]
-    possible, joint = np.unique(state, return_inverse=True)
-    source, row = np.unique(possible // table.shape[1], return_inverse=True)
+    possible, joint = compact(state, table.size)
+    source, row = compact(possible // table.shape[1], table.shape[0])
     return _ArcArrays(
         joint=joint,
         column=np.arange(offsets[c], offsets[c + 1]),
@@ -308,7 +311,7 @@ def _calibration(
     for c, (mask, parent) in enumerate(zip(masks, tree.parents, strict=True)):
         size = tree.sepset_size(c)
         state = np.nonzero(mask.reshape(size, -1))[0]
-        possible, local = np.unique(state, return_inverse=True)
+        possible, local = compact(state, size)
         sepset.append(n_rows + local)
         entries.append((n_rows + local, np.arange(offsets[c], offsets[c + 1]), 1.0))
         if parent >= 0:

@@ -2,7 +2,7 @@
 
 from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree
-from quincunx.graphs.messages import normalize_energies
+from quincunx.graphs.messages import least_by_row, normalize_energies
 from quincunx.solvers.inference.arrays import Floats
 
 
@@ -16,7 +16,7 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
     Arguments:
         tree: the cluster tree.
         energies: for each cluster float64 of shape ``tree.shapes[c]``, in nats; +inf excludes.
-            At least one joint state must have finite energy. The tables are not kept.
+            At least one joint state must have finite energy. The arrays are overwritten.
 
     Returns:
         The calibrated beliefs, and log Z in nats.
@@ -26,35 +26,36 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
         structures and their application to expert systems", JRSS B 50, 1988.
     """
     tables = list(energies)
-    log_z = 0.0
-    for c in reversed(range(len(tables))):
-        rows = tables[c].reshape(tree.sepset_size(c), -1)
-        conditional, message = normalize_energies(rows)
-        tables[c] = conditional
-        parent = tree.parents[c]
-        if parent < 0:
-            log_z += float(message[0])
-        else:
-            tables[parent] = tables[parent] - message.reshape(tree.message_shape(c))
+    log_z = _upward(tree, tables)
     for c, parent in enumerate(tree.parents):
         if parent >= 0:
-            sepset = tables[parent].sum(axis=tree.summed_axes(c))
-            tables[c] = tables[c] * sepset.reshape(-1, 1)
+            tables[c] *= tree.sepset_marginal(c, tables[parent]).reshape(-1, 1)
         tables[c] = tables[c].reshape(tree.shapes[c])
+        tables[c].setflags(write=False)
     return Beliefs(tree, tuple(tables)), log_z
 
 
 def log_partition(tree: ClusterTree, energies: list[Floats]) -> float:
-    """Return ``log sum_w exp(-sum_C E_C(w))`` in nats: the upward half of :func:`sum_product`."""
-    tables = list(energies)
+    """Return ``log sum_w exp(-sum_C E_C(w))`` in nats: the upward half of :func:`sum_product`.
+
+    Arguments:
+        tree: the cluster tree.
+        energies: as for :func:`sum_product`; overwritten.
+    """
+    return _upward(tree, list(energies))
+
+
+def _upward(tree: ClusterTree, tables: list[Floats]) -> float:
+    """Turn energies into conditionals given the sepsets, as matrices; return log Z."""
     log_z = 0.0
     for c in reversed(range(len(tables))):
-        _, message = normalize_energies(tables[c].reshape(tree.sepset_size(c), -1))
+        tables[c] = tables[c].reshape(tree.sepset_size(c), -1)
+        message = normalize_energies(tables[c])
         parent = tree.parents[c]
         if parent < 0:
             log_z += float(message[0])
         else:
-            tables[parent] = tables[parent] - message.reshape(tree.message_shape(c))
+            tables[parent] -= message.reshape(tree.message_shape(c))
     return log_z
 
 
@@ -68,10 +69,10 @@ def min_sum(tree: ClusterTree, energies: list[Floats]) -> float:
     tables = list(energies)
     total = 0.0
     for c in reversed(range(len(tables))):
-        least = tables[c].reshape(tree.sepset_size(c), -1).min(axis=1)
+        least = least_by_row(tables[c].reshape(tree.sepset_size(c), -1))
         parent = tree.parents[c]
         if parent < 0:
             total += float(least[0])
         else:
-            tables[parent] = tables[parent] + least.reshape(tree.message_shape(c))
+            tables[parent] += least.reshape(tree.message_shape(c))
     return total

@@ -88,7 +88,7 @@ def _spread(tree: ClusterTree, masks: list[Bools]) -> None:
             masks[tree.parents[c]] &= up.reshape(tree.message_shape(c))
     for c, parent in enumerate(tree.parents):
         if parent >= 0:
-            down = masks[parent].any(axis=tree.summed_axes(c)).reshape(-1, 1)
+            down = tree.sepset_marginal(c, masks[parent].astype(np.float64)).reshape(-1, 1) > 0
             masks[c].reshape(tree.sepset_size(c), -1)[...] &= down
 
 
