@@ -6,6 +6,8 @@ from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree, cluster_tree
 from quincunx.graphs.factor_graph import FactorGraph
 from quincunx.graphs.files import read, write
+from quincunx.graphs.files.frames import arc_from_data, pdg_from_frame, pdg_to_frame
+from quincunx.graphs.files.pgmpy import from_pgmpy, to_pgmpy
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Table
 from quincunx.graphs.variable import Variable
@@ -19,7 +21,12 @@ __all__ = [
     "FactorGraph",
     "Table",
     "Variable",
+    "arc_from_data",
     "cluster_tree",
+    "from_pgmpy",
+    "pdg_from_frame",
+    "pdg_to_frame",
     "read",
+    "to_pgmpy",
     "write",
 ]

@@ -55,10 +55,17 @@ def test_sum_product_where_it_does_not_apply():
         q.infer(CLASH, gamma=0.5, solver=q.SumProduct())
 
 
-@pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf, "low"])
 def test_gamma_out_of_range(gamma):
     with pytest.raises(ModelError, match=rf"gamma must be .*{gamma}"):
         q.infer(CLASH, gamma=gamma)
+
+
+def test_a_solver_and_a_model_of_other_kinds():
+    with pytest.raises(ModelError, match=r"solver must be .* not 'clarabel'"):
+        q.infer(CLASH, solver="clarabel")
+    with pytest.raises(ModelError, match=r"a model is a PDG, .* not None"):
+        q.infer(None)
 
 
 @pytest.mark.parametrize("tolerance", [0, 1, -1e-8, math.nan])

@@ -29,7 +29,7 @@ class Inference(Solution):
         idef: information deficiency of the beliefs, in nats.
         idef_lower: in the limit, a certified lower bound on the optimal information deficiency
             (``idef`` itself can be a little below, as the beliefs meet the least Inc within
-            ``gap`` only); else -inf.
+            ``gap`` only); else -inf. With hard arcs it holds only as far as ``residual`` is 0.
         residual: largest violation ``|mu(s,t) - p(t|s) mu(s)|`` of a hard arc by the beliefs.
         unique: whether the clusters' marginals are the only optimal ones: True for gamma > 0 and
             in the limit; at gamma = 0 found numerically, None when unknown. At gamma = 0 a query

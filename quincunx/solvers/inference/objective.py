@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def objective(problem: Problem, gamma: float) -> Objective:
     Reference:
         Richardson, Halpern, De Sa (UAI 2023), Section 3: the score as a sum of convex terms.
     """
-    if not (isinstance(gamma, int | float | np.number) and 0 <= gamma < math.inf):
+    if not (isinstance(gamma, Real) and 0 <= gamma < math.inf):
         raise ModelError(f"gamma must be a number in [0, inf), not {gamma!r}")
     gamma = float(gamma)
     require_convex(problem, gamma, problem.beta < gamma * problem.alpha * (1 - ROUNDING))
