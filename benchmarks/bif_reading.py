@@ -1,26 +1,28 @@
-"""Reading BIF files: Quincunx against pgmpy's BIFReader and, where installed, pyAgrum.
+"""Reading BIF files: ours against pgmpy's reader and, where it is installed, pyAgrum's.
 
-    python benchmarks/bif_reading.py [name ...]
+    python -m benchmarks.bif_reading [NETWORK ...]
 
-Each reader gets the same uncompressed file, taken from the pgmpy package, and returns its own
-model. Times are the best of several runs, in milliseconds, in one process with one thread.
+Without names, the largest of the networks that the pgmpy package carries are read, and
+``benchmarks/results/bif-reading.md`` and ``.json`` are written. Needs the extra pgmpy.
 """
 
 import gzip
-import platform
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+
+# Also when run as a file, from a package that is installed without its repository.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pgmpy
 from pgmpy.readwrite import BIFReader
 
 import quincunx
+from benchmarks._harness import describe, environment, interleave, median, table, write_results
 
 NAMES = [
     "alarm",
@@ -33,17 +35,18 @@ NAMES = [
     "munin",
     "diabetes",
 ]
-SECONDS = 3.0  # at most, for the repeated runs of one reader on one file
+ROUNDS, SECONDS = 7, 20.0  # rounds in which the readers take turns, and when no further one begins
 
+TEXT = """
+# Reading BIF files
 
-def best_time(read: Callable[[], object]) -> float:
-    """Seconds of the fastest run: up to seven, as far as the time goes."""
-    times: list[float] = []
-    while len(times) < 7 and (not times or sum(times) < SECONDS):
-        start = time.perf_counter()
-        read()
-        times.append(time.perf_counter() - start)
-    return min(times)
+{where}
+
+Medians of up to {rounds} rounds in which the readers take turns on the uncompressed file. pyAgrum
+reads numbers in single precision and neither checks nor rescales rows.
+
+{table}
+"""
 
 
 def readers() -> dict[str, Callable[[str], object]]:
@@ -59,21 +62,27 @@ def readers() -> dict[str, Callable[[str], object]]:
 
 
 def main(names: list[str]) -> None:
+    where = environment(("quincunx", "numpy", "pgmpy", "pyagrum"))
     folder = Path(pgmpy.__file__).parent / "utils" / "example_models"
     peers = readers()
-    print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}")
-    print(", ".join(f"{name} {version(name)}" for name in peers))
-    columns = [f"{name} ms" for name in peers] + [f"{n} / quincunx" for n in peers][1:]
-    print(f"{'network':12}" + "".join(f"{c:>20}" for c in columns))
+    rows, data = [], {}
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in names:
+        for name in names or NAMES:
             path = Path(scratch) / f"{name}.bif"
             path.write_bytes(gzip.decompress((folder / f"{name}.bif.gz").read_bytes()))
-            times = [best_time(lambda: read(str(path))) for read in peers.values()]  # noqa: B023
-            cells = [1e3 * t for t in times] + [t / times[0] for t in times[1:]]
-            print(f"{name:12}" + "".join(f"{c:20.1f}" for c in cells), flush=True)
+            works = {peer: partial(read, str(path)) for peer, read in peers.items()}
+            times = {k: median(v) for k, v in interleave(works, ROUNDS, SECONDS).items()}
+            data[name] = times
+            ratios = [f"**{t / times['quincunx']:.1f}x**" for t in list(times.values())[1:]]
+            rows.append((name, *(f"{1e3 * t:.1f}" for t in times.values()), *ratios))
+            print(*rows[-1], flush=True)
+    head = ("network", *(f"{p} (ms)" for p in peers), *(f"{p} / quincunx" for p in [*peers][1:]))
+    text = TEXT.format(where=describe(where), rounds=ROUNDS, table=table(head, rows))
+    print(text)
+    if not names:
+        write_results("bif-reading", text, {"where": where, "seconds": data})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or NAMES)
+    main(sys.argv[1:])
