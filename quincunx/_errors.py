@@ -36,6 +36,10 @@ class SolveError(QuincunxError):
     solution: object = None
 
 
+class EngineError(SolveError):
+    """An engine failed, refused the program, or is not licensed."""
+
+
 class NotConvexError(SolveError, ValueError):
     """The trade-off gamma lies outside the convex regime of the model."""
 

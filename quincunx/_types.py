@@ -21,8 +21,12 @@ class Status(Enum):
     )
     INACCURATE = (
         "Inaccurate: the solver stopped in numerical trouble and the certified gap is large. "
-        "Likely causes: hard arcs that barely agree, or confidences many orders of magnitude "
-        "apart. Try a finite beta in place of a hard arc, or rescale the confidences."
+        "Likely causes: hard arcs that agree only nearly, or confidences many orders of "
+        "magnitude apart. Try a finite beta in place of a hard arc, or rescale the confidences."
+    )
+    ENGINE_FAILED = (
+        "Engine failed: the solver that was called ended without an answer. The message has its "
+        "own words. Try Conic() with another engine."
     )
     CONTRADICTION = (
         "Contradiction: certainties clash, so no distribution has a finite score. Remove or "

@@ -185,6 +185,8 @@ class Beliefs:
         """
         tree = self.tree
         energies: dict[int, Floats] = {}
+        if not isinstance(given, Mapping):
+            raise ModelError(f"an event is a mapping of names to states, not {given!r}")
         for name, state in given.items():
             v = tree.find(name)
             variable = tree.variables[v]

@@ -22,7 +22,11 @@ MAX_AXES = 64  # NumPy's own limit
 
 def members_of(names: Names) -> tuple[str | Variable, ...]:
     """Return names and variables as a tuple, from one or from several."""
-    return (names,) if isinstance(names, str | Variable) else tuple(names)
+    if isinstance(names, str | Variable):
+        return (names,)
+    if not isinstance(names, Iterable):
+        raise ModelError(f"names of variables are wanted, one or a list; not {names!r}")
+    return tuple(names)
 
 
 def names_of(names: Names) -> tuple[str, ...]:

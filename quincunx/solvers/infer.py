@@ -11,6 +11,7 @@ import numpy as np
 
 from quincunx._errors import (
     ContradictionError,
+    EngineError,
     ModelError,
     NotConvexError,
     SolveError,
@@ -26,7 +27,7 @@ from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Names
 from quincunx.graphs.variable import State, find_variable
 from quincunx.solvers.inference.answer import Inference
-from quincunx.solvers.inference.certificate import conditional_logs, lower_bound
+from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
 from quincunx.solvers.inference.conic import solve_conic
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.problem import Problem, compile_problem
@@ -98,17 +99,20 @@ def infer(
     Arguments:
         model: a :class:`PDG`, :class:`BayesianNetwork` or :class:`FactorGraph`.
         gamma: how much the structure counts against the tables. None: the model's own meaning,
-            the distribution of a network, the limit gamma -> 0+ of a PDG (among the distributions
-            that fit the tables best, the one with the least information deficiency). 0: any
-            distribution that fits the tables best. Up to ``min beta/alpha``: the convex regime.
+            the distribution of a network (a factor graph has its own at every gamma), the limit
+            gamma -> 0+ of a PDG: among the distributions that fit the tables best, the one with
+            the least information deficiency. 0: any distribution that fits the tables best. Up to
+            ``min beta/alpha``: the convex regime.
         solver: :class:`SumProduct` or :class:`Conic`; None: chosen as :func:`plan` tells.
         tolerance: certified gap asked for, in nats, relative to ``1 + |inconsistency|``; in
             (0, 1).
         time_limit: seconds for compiling and solving a convex program, kept to within one iteration
             of the engine; None: no limit.
-        start: an earlier answer to the same model: if its beliefs are certified to be within the
-            tolerance for this problem, they are returned without solving.
+        start: an earlier answer to the same model: if gamma > 0 and its beliefs are certified to be
+            within the tolerance for this problem, they are returned without solving. Elsewhere it
+            is not used.
         throw: raise when there is no answer; False: return it with a status that says why.
+            Arguments that make no sense raise :class:`ModelError` either way.
         assume: states of variables held certain before solving (hard arcs): what follows if this
             is so, instead of what the model says given that it happened.
         order: an elimination order for the cluster tree, every variable once; None: the better
@@ -175,7 +179,12 @@ def plan(
         raise ModelError(f"gamma must be a number in [0, inf), or None, not {gamma!r}")
     if not isinstance(model, PDG | BayesianNetwork | FactorGraph):
         raise ModelError(f"a model is a PDG, BayesianNetwork or FactorGraph, not {model!r}")
-    pdg = model if isinstance(model, PDG) else model.to_pdg()
+    if isinstance(model, FactorGraph):
+        pdg = model.to_pdg(gamma or 1.0)
+    else:
+        pdg = model if isinstance(model, PDG) else model.to_pdg()
+    if not (assume is None or isinstance(assume, Mapping)):
+        raise ModelError(f"assume must be a mapping of names to states, not {assume!r}")
     for name, state in (assume or {}).items():
         variable = find_variable(pdg.variables, name)
         one_hot = np.zeros(len(variable))
@@ -229,6 +238,8 @@ def _solve(
     problem = compile_problem(work.pdg, work.tree)
     assert isinstance(work.solver, Conic)
     if start is not None:
+        if not isinstance(start, Inference):
+            raise ModelError(f"start must be an earlier answer of infer, not {start!r}")
         earlier = _recheck(problem, work.gamma, start, tolerance)
         if earlier is not None:
             return earlier
@@ -251,8 +262,9 @@ def _recheck(
     mu = problem.gather(beliefs.clusters)
     target = objective(problem, gamma)
     inc, idef = problem.measure(mu)
-    value = inc + gamma * idef
-    gap = max(value - lower_bound(problem, target, conditional_logs(problem, mu)), 0.0)
+    error = rounding(problem, target, mu)
+    value = inc + gamma * idef + error
+    gap = value - lower_bound(problem, target, conditional_logs(problem, mu)) + error
     residual = problem.residual(mu)
     if gap > tolerance * (1 + abs(value)) or residual > tolerance:
         return None
@@ -270,9 +282,9 @@ def _recheck(
 
 
 def _check_arguments(tolerance: float, time_limit: float | None) -> None:
-    if not 0 < tolerance < 1:
+    if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise ModelError(f"tolerance must be in (0, 1) nats, not {tolerance!r}")
-    if time_limit is not None and not time_limit > 0:
+    if time_limit is not None and not (isinstance(time_limit, Real) and time_limit > 0):
         raise ModelError(f"time_limit must be a positive number of seconds, not {time_limit!r}")
 
 
@@ -286,6 +298,10 @@ def _failure(error: SolveError, gamma: float | None) -> Inference:
             inconsistency=math.inf,
             gap=0.0,
         )
-    kinds = {NotConvexError: Status.NOT_CONVEX, TooLargeError: Status.TOO_LARGE}
+    kinds: dict[type[SolveError], Status] = {
+        NotConvexError: Status.NOT_CONVEX,
+        TooLargeError: Status.TOO_LARGE,
+        EngineError: Status.ENGINE_FAILED,
+    }
     status = next((s for kind, s in kinds.items() if isinstance(error, kind)), Status.INACCURATE)
     return Inference(status=status, message=str(error), gamma=gamma)

@@ -20,11 +20,11 @@ class Inference(Solution):
     Attributes:
         gamma: the trade-off solved for; None: the limit gamma -> 0+.
         method: what computed the answer, and why it was chosen.
-        inconsistency: the score of the beliefs in nats, an upper bound on the optimum: Inc at
-            gamma = 0 and in the limit, else ``Inc + gamma IDef``. Infinite on a contradiction.
+        inconsistency: the score of the beliefs in nats, with an allowance for rounding and for
+            ``residual``, an upper bound on the optimum: Inc at gamma = 0 and in the limit, else
+            ``Inc + gamma IDef``. Infinite on a contradiction.
         gap: certified distance in nats: the optimum lies in
-            ``[inconsistency - gap, inconsistency]``. With hard arcs the upper end holds within
-            ``residual``. In the limit it speaks of Inc.
+            ``[inconsistency - gap, inconsistency]``. In the limit it speaks of Inc.
         beliefs: the distribution as calibrated clusters; None when there is no answer.
         idef: information deficiency of the beliefs, in nats.
         idef_lower: in the limit, a certified lower bound on the optimal information deficiency

@@ -3,6 +3,9 @@
 import math
 import sys
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from quincunx._types import Status
 from quincunx.solvers.inference.answer import Inference
@@ -12,6 +15,8 @@ from quincunx.solvers.inference.objective import objective, require_proper
 from quincunx.solvers.inference.problem import Problem
 from quincunx.solvers.inference.stage import Run, solve_at
 from quincunx.solvers.inference.uniqueness import is_unique
+
+RESIDUAL = 1e-8  # largest violation of a hard arc that counts as none
 
 
 def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
@@ -27,29 +32,34 @@ def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
         ModelError: gamma is not a number in [0, inf).
     """
     started = time.perf_counter()
-    idef_lower = -math.inf
-    unique: bool | None = True
-    stats: dict[str, object] = {}
     if gamma is None:
         require_proper(problem)
-        limit = solve_limit(problem, run)
-        stage, points, idef_lower = limit.stage, limit.points, limit.idef_lower
-        stats["limit"] = limit.way
-        value = stage.inc
     else:
-        target = objective(problem, gamma)
-        stage = solve_at(problem, target, run)
+        objective(problem, gamma)
+    # Confidences and gamma matter by their ratios only; engines want numbers of size one.
+    unit = _largest_confidence(problem, gamma)
+    scaled = replace(problem, beta=problem.beta / unit)
+    stats: dict[str, object] = {}
+    unique: bool | None = True
+    idef_lower, loose = -math.inf, False
+    if gamma is None:
+        limit = solve_limit(scaled, run)
+        stage, points, idef_lower, loose = limit.stage, limit.points, limit.idef_lower, limit.loose
+        stats["limit"] = limit.way
+    else:
+        stage = solve_at(scaled, objective(scaled, gamma / unit), run)
         points = [stage.point]
-        value = stage.inc + target.gamma * stage.idef
-        unique = is_unique(problem, stage.mu) if gamma == 0 else True
-    # Both bounds are sums of so many terms of this size, evaluated in double precision.
-    rounding = sys.float_info.epsilon * (problem.size + len(problem.table)) * (1 + abs(value))
-    gap = max(value - stage.lower, 0.0) + rounding
-    status = _status(points, gap, run.tolerance * (1 + abs(value)))
+    value = stage.upper((gamma or 0.0) / unit) * unit
+    gap = value - stage.lower * unit
+    residual = problem.residual(stage.mu)
+    status, message = _judge(points, gap, run.tolerance * (1 + abs(value)), residual, loose)
+    if gamma == 0:
+        usable = status in (Status.OPTIMAL, Status.NEARLY_OPTIMAL)
+        unique = is_unique(problem, stage.mu) if usable else None
     stats.update(_stats(problem, points, started))
     return Inference(
         status=status,
-        message="" if status is Status.OPTIMAL else f"The certified gap is {gap:.2g} nats.",
+        message=message,
         stats=stats,
         gamma=gamma,
         method=f"cone programs ({run.solver.engine})",
@@ -58,17 +68,39 @@ def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
         beliefs=stage.beliefs,
         idef=stage.idef,
         idef_lower=idef_lower,
-        residual=problem.residual(stage.mu),
+        residual=residual,
         unique=unique,
     )
 
 
-def _status(points: list[ConePoint], gap: float, wanted: float) -> Status:
-    if gap <= wanted:
-        return Status.OPTIMAL
+def _largest_confidence(problem: Problem, gamma: float | None) -> float:
+    """Return the largest finite beta of a row with a choice, or gamma where that is larger."""
+    counts = np.isfinite(problem.beta) & (problem.width > 1)
+    largest = max(float(problem.beta[counts].max(initial=0.0)), float(gamma or 0.0))
+    return largest if largest > sys.float_info.min else 1.0
+
+
+def _judge(
+    points: list[ConePoint], gap: float, wanted: float, residual: float, loose: bool
+) -> tuple[Status, str]:
+    """Say how a solve ended, and in a message what that means here."""
+    says = []
+    if gap > wanted:
+        says.append(f"The certified gap is {gap:.2g} nats.")
+    if residual > RESIDUAL:
+        says.append(
+            f"The hard arcs are missed by up to {residual:.2g}: they contradict each other, or "
+            "agree only nearly."
+        )
+    if loose:
+        says.append("IDef is not known to be near its least, so the beliefs may not be the limit.")
+    if not says:
+        return Status.OPTIMAL, ""
+    message = " ".join(says)
     if any(p.timed_out for p in points):
-        return Status.TIME_LIMIT
-    return Status.NEARLY_OPTIMAL if gap <= 1e4 * wanted else Status.INACCURATE
+        return Status.TIME_LIMIT, message
+    poor = gap > 1e4 * wanted or residual > 100 * RESIDUAL
+    return (Status.INACCURATE if poor else Status.NEARLY_OPTIMAL), message
 
 
 def _stats(problem: Problem, points: list[ConePoint], started: float) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from quincunx._errors import SolveError, need_extra
+from quincunx._errors import EngineError, need_extra
 from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram
 
@@ -24,7 +24,7 @@ def solve(
 
     Raises:
         MissingExtraError: cvxpy is not installed.
-        SolveError: the solver failed, is not installed, or does not know the exponential cone.
+        EngineError: the solver failed, is not installed, or does not know the exponential cone.
 
     Reference:
         S. Diamond, S. Boyd, "CVXPY: a Python-embedded modeling language for convex optimization",
@@ -51,7 +51,7 @@ def solve(
         try:
             task.solve(solver=solver, **_options(solver, tolerance, time_limit))
         except cp.error.SolverError as error:
-            raise SolveError(
+            raise EngineError(
                 f"cvxpy's solver {solver!r} did not solve the program: {error}. It must be "
                 "installed and know the exponential cone; Conic(engine='clarabel') needs neither"
             ) from error

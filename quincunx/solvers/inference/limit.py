@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from quincunx.solvers.inference.arrays import safe_log
-from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, tilt
+from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding, tilt
 from quincunx.solvers.inference.cone_program import ConePoint, cone_program
 from quincunx.solvers.inference.objective import largest_gamma, objective, row_entropy
 from quincunx.solvers.inference.problem import Problem
@@ -34,6 +34,11 @@ class Limit:
     idef_lower: float
     way: str
 
+    @property
+    def loose(self) -> bool:
+        """Whether IDef is not known to be near the least, so that the beliefs may be off."""
+        return abs(self.stage.idef - self.idef_lower) > LOOSE * (1 + abs(self.stage.idef))
+
 
 def solve_limit(problem: Problem, run: Run) -> Limit:
     """Find the limit in two stages, with a third where the second is not trusted.
@@ -60,7 +65,8 @@ def solve_limit(problem: Problem, run: Run) -> Limit:
         gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
         third = solve_at(problem, objective(problem, gamma), run)
         points.append(third.point)
-        bound = max(bound, (third.lower - min(first.inc, third.inc)) / gamma)
+        least = min(first.upper(0.0), third.upper(0.0))
+        bound = max(bound, (third.lower - least) / gamma)
         if third.inc + 10 * gamma * third.idef < second.inc + 10 * gamma * second.idef:
             best, way = third, f"gamma = {gamma:.3g}"
     return Limit(replace(best, lower=first.lower), points, bound, way)
@@ -89,7 +95,8 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:
     inc, idef = problem.measure(mu)
     multipliers = np.zeros(len(problem.row))
     multipliers[problem.free_entries(frozen)] = point.equality_dual[len(problem.mass) :]
-    return Stage(point, beliefs, mu, inc, idef, -math.inf, safe_log(table), multipliers)
+    error = rounding(problem, objective(problem, 0.0), mu)
+    return Stage(point, beliefs, mu, inc, idef, error, -math.inf, safe_log(table), multipliers)
 
 
 def _idef_bound(problem: Problem, first: Stage, second: Stage) -> float:
@@ -99,12 +106,13 @@ def _idef_bound(problem: Problem, first: Stage, second: Stage) -> float:
     on IDef*.
     """
     best = -math.inf
-    inc = min(first.inc, second.inc)
+    inc = first.upper(0.0)
     hard = problem.free_entries(problem.hard)
     for share in SMALL_GAMMAS:
         gamma = share * min(1.0, largest_gamma(problem))
         tilted = tilt(problem, first.log_q, second.multipliers, gamma)
         held = first.multipliers + gamma * second.multipliers[hard]
-        bound = lower_bound(problem, objective(problem, gamma), tilted, held)
+        target = objective(problem, gamma)
+        bound = lower_bound(problem, target, tilted, held) - rounding(problem, target, first.mu)
         best = max(best, (bound - inc) / gamma)
     return best

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from quincunx._errors import SolveError, need_extra
+from quincunx._errors import EngineError, need_extra
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram
 
 
@@ -64,7 +64,7 @@ def solve(program: ConeProgram, tolerance: float, time_limit: float | None) -> C
 
     Raises:
         MissingExtraError: mosek is not installed.
-        SolveError: MOSEK refused, for example because it found no licence.
+        EngineError: MOSEK refused, for example because it found no licence.
 
     Reference:
         J. Dahl, E. Andersen, "A primal-dual interior-point algorithm for nonsymmetric exponential
@@ -84,7 +84,7 @@ def solve(program: ConeProgram, tolerance: float, time_limit: float | None) -> C
         try:
             ended = task.optimize()
         except mosek.Error as error:
-            raise SolveError(
+            raise EngineError(
                 f"MOSEK did not solve the program: {error}. It needs a licence of its own; "
                 "Conic(engine='clarabel') needs none"
             ) from error

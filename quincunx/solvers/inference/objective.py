@@ -10,7 +10,7 @@ from quincunx._errors import ModelError, NotConvexError
 from quincunx.solvers.inference.arrays import Bools, Floats, safe_log, sum_by
 from quincunx.solvers.inference.problem import Problem
 
-ROUNDING = 1e-12  # relative; gamma = beta/alpha as a user computes it is off by this much at most
+ROUNDING = 1e-14  # relative; gamma = beta/alpha as a user computes it is off by less
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import xlogx
 from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, compact, safe_log, sum_by
 from quincunx.solvers.inference.hard import maximal_support
+from quincunx.solvers.inference.sum_product import sum_product
 from quincunx.solvers.inference.support import (
     clashing,
     excludes,
@@ -24,6 +25,8 @@ from quincunx.solvers.inference.support import (
     joint_index,
     possible_cells,
 )
+
+ROUNDING = 1e-15  # an equation between probabilities that is met as well as can be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +140,7 @@ class Problem:
 
     def gather(self, tables: Sequence[Floats]) -> Floats:
         """Collect full cluster tables into one vector over cells [N]; the inverse of split."""
-        return np.concatenate([t[m] for t, m in zip(tables, self.masks, strict=True)])
+        return _concat([t[m] for t, m in zip(tables, self.masks, strict=True)])
 
     def calibrate(self, values: Floats) -> Beliefs:
         """Turn approximate cell masses into an exactly calibrated distribution.
@@ -195,13 +198,30 @@ def compile_problem(pdg: PDG, tree: ClusterTree) -> Problem:
         raise_contradiction(tree, arcs)
     problem = _assemble(pdg, tree, arcs, masks)
     if problem.hard.any():
-        support = maximal_support(problem.calibration, problem.mass, problem.hard_equations())
+        support = _hard_support(problem)
         if support is None:
             raise_contradiction(tree, arcs)
         elif not support.all():
             masks = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
             problem = _assemble(pdg, tree, arcs, masks)
     return problem
+
+
+def _hard_support(problem: Problem) -> Bools | None:
+    """Find the cells that can have mass under the hard arcs; None where nothing can.
+
+    The product of the hard tables says how large each cell is, and often satisfies them all, as
+    the tables of a network do: then every cell is possible, and no linear program is needed.
+    """
+    log_p = np.where(problem.hard[problem.row], safe_log(problem.table), 0.0)
+    energies = problem.split(problem.joint.T @ -log_p, math.inf)
+    product = problem.gather(sum_product(problem.tree, energies)[0].clusters)
+    if not (product > 0).all():  # underflow
+        product = np.ones(problem.size)
+    equations = problem.hard_equations()
+    if np.abs(equations @ product).max(initial=0.0) <= ROUNDING:
+        return np.ones(problem.size, dtype=np.bool_)
+    return maximal_support(problem.calibration, problem.mass, equations, product)
 
 
 def _empty(masks: Sequence[Bools]) -> bool:
@@ -216,10 +236,7 @@ def raise_contradiction(tree: ClusterTree, arcs: Sequence[Arc]) -> NoReturn:
         if _empty(masks):
             return False
         problem = _assemble(PDG(some, tree.variables), tree, tuple(some), masks)
-        if not problem.hard.any():
-            return True
-        equations = problem.hard_equations()
-        return maximal_support(problem.calibration, problem.mass, equations) is not None
+        return not problem.hard.any() or _hard_support(problem) is not None
 
     blamed = clashing([a for a in arcs if excludes(a) or math.isinf(a.beta)], possible)
     names = ", ".join(a.name for a in blamed)

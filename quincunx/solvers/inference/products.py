@@ -1,6 +1,7 @@
 """Models whose answer is a product of their tables: exact message passing, no optimisation."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def _balanced(arc: Arc, gamma: float) -> bool:
         return False
     if math.isinf(arc.beta):
         return bool(((arc.table == 0) | (arc.table == 1)).all())
-    return math.isclose(arc.beta, gamma * arc.alpha, rel_tol=1e-12)
+    return math.isclose(arc.beta, gamma * arc.alpha, rel_tol=1e-14)
 
 
 def _is_network(pdg: PDG) -> bool:
@@ -95,10 +96,11 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
         raise_contradiction(tree, pdg.arcs)
     value = -product.scale * log_z
     # A product is optimal by construction; what is uncertain is the rounding in log Z.
-    terms = len(tree.clusters) + len(pdg.arcs)
-    rounding = float(np.finfo(float).eps) * product.scale * (terms + abs(log_z))
+    size = abs(log_z) + sum(math.log(c) for c in tree.sizes)
+    gap = 16 * sys.float_info.epsilon * product.scale * (1 + size)
+    value += gap / 2
     if product.normalized:
-        rounding = max(rounding, abs(value))
+        gap = max(gap, abs(value))
         value = 0.0
     return Inference(
         status=Status.OPTIMAL,
@@ -111,7 +113,7 @@ def solve_product(pdg: PDG, tree: ClusterTree, product: Product, gamma: float | 
         gamma=gamma,
         method=f"sum-product ({product.reason})",
         inconsistency=value,
-        gap=rounding,
+        gap=gap,
         beliefs=beliefs,
         idef=0.0 if product.normalized else pdg.idef(beliefs),
         idef_lower=0.0 if gamma is None else -math.inf,

@@ -17,6 +17,7 @@ from quincunx.solvers.inference.certificate import (
     dual_logs,
     lower_bound,
     normalize_rows,
+    rounding,
 )
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram, cone_program
 from quincunx.solvers.inference.objective import Objective
@@ -91,6 +92,8 @@ class Stage:
         mu: float64 [N], the beliefs' cells.
         inc: Inc of the beliefs, nats.
         idef: IDef of the beliefs, nats.
+        slack: what to add to the beliefs' score, for rounding and for hard arcs that they miss, to
+            make it an upper bound; nats.
         lower: certified lower bound on the program's score, nats.
         log_q: float64 [M], the dual tables that gave it.
         multipliers: float64 [E], the dual values of the program's further equations.
@@ -101,9 +104,14 @@ class Stage:
     mu: Floats
     inc: float
     idef: float
+    slack: float
     lower: float
     log_q: Floats
     multipliers: Floats
+
+    def upper(self, gamma: float) -> float:
+        """Return the upper bound on the least score at ``gamma``, nats."""
+        return self.inc + gamma * self.idef + self.slack
 
 
 def solve_at(problem: Problem, target: Objective, run: Run) -> Stage:
@@ -117,13 +125,13 @@ def solve_at(problem: Problem, target: Objective, run: Run) -> Stage:
     )
     point = run.solve(program, ENGINE_SHARE[target.gamma > 0])
     quick = _certify(problem, target, program, point)
-    value = quick.inc + target.gamma * quick.idef
+    value = quick.upper(target.gamma)
     enough = value - quick.lower <= run.tolerance * (1 + abs(value))
     if enough or quick.point.timed_out or run.solver.engine != "clarabel":
         return quick
     point = run.solve(program, CAREFUL_SHARE[target.gamma > 0], careful=True)
     stages = (quick, _certify(problem, target, program, point))
-    best = min(stages, key=lambda s: s.inc + target.gamma * s.idef - s.lower)
+    best = min(stages, key=lambda s: s.upper(target.gamma) - s.lower)
     total = replace(
         best.point,
         iterations=quick.point.iterations + point.iterations,
@@ -148,9 +156,15 @@ def _certify(problem: Problem, target: Objective, program: ConeProgram, point: C
     ]
     bounds = [lower_bound(problem, target, q, multipliers) for q in candidates]
     best = int(np.argmax(bounds))
-    # At gamma = 0 the score is Inc, a sum of divergences, which no dual point needs to prove.
-    lower = bounds[best] if target.gamma > 0 else max(bounds[best], 0.0)
-    return Stage(point, beliefs, mu, inc, idef, lower, candidates[best], multipliers)
+    error = rounding(problem, target, mu)
+    lower = bounds[best] - error
+    if target.gamma == 0:  # the score is Inc, a sum of divergences, which needs no dual point
+        lower = max(lower, 0.0)
+    # By convexity, missing equations by r gains at most the multipliers times r.
+    missed = float(np.abs(multipliers) @ np.abs(problem.hard_equations() @ mu))
+    return Stage(
+        point, beliefs, mu, inc, idef, error + missed, lower, candidates[best], multipliers
+    )
 
 
 def repair(problem: Problem, point: ConePoint) -> tuple[Beliefs, Floats]:

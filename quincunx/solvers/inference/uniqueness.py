@@ -26,6 +26,8 @@ def is_unique(problem: Problem, mu: Floats) -> bool:
     """
     from scipy.sparse.linalg import splu
 
+    if problem.size == 0:
+        return True
     frozen = (problem.beta > 0) & (problem.width > 1)
     table = np.exp(conditional_logs(problem, mu))
     equations = sp.vstack([problem.calibration, problem.freeze(frozen, table)]).tocsc()
