@@ -55,12 +55,15 @@ def _states(states: Mapping[str, str]) -> str:
 
 def _certificate(report: Report) -> list[tuple[str, str | Text]]:
     answer = report.answer
-    # Below the gap a digit means nothing, and most networks would show the rounding of a zero.
-    value = 0.0 if 0 <= answer.inconsistency <= answer.gap else answer.inconsistency
+    # A network's zero would show as its rounding; a gap that matters is written out as an interval.
+    value = 0.0 if 0 <= answer.inconsistency <= answer.gap <= 1e-9 else answer.inconsistency
     least = f"{value:.10g} nats"
+    proof = f"  (proved within {answer.gap:.1g})"
+    if answer.gap > 1e-3 * (1 + abs(value)) and math.isfinite(answer.gap):
+        proof = f"  (proved between {value - answer.gap:.6g} and {value:.6g})"
     rows: list[tuple[str, str | Text]] = [
         ("gamma", report.gamma),
-        ("inconsistency", Text.assemble((least, "bold"), f"  (proved within {answer.gap:.1g})")),
+        ("inconsistency", Text.assemble((least, "bold"), proof)),
     ]
     if answer.idef == answer.idef:  # not NaN: message passing does not compute it
         bound = ""
