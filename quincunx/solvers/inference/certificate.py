@@ -55,14 +55,14 @@ def lower_bound(
 def rounding(problem: Problem, target: Objective, mu: Floats) -> float:
     """Estimate how far evaluating a bound in double precision can be off, in nats.
 
-    Both bounds are sums of terms of the size of confidences times logarithms, added pairwise; eight
-    units in the last place a level of addition have been enough on all that was tried.
+    Both bounds are sums of terms of the size of confidences times logarithms, added pairwise;
+    thirty-two units in the last place a level of addition have been enough on all that was tried.
     """
     mass = problem.rows @ mu
     size = float(np.abs(target.linear) @ mu + (target.slope * mass) @ np.log(problem.width))
     size += target.gamma * sum(math.log(c) for c in problem.tree.sizes)
     levels = math.log2(problem.size + len(problem.table) + 2)
-    return 8 * sys.float_info.epsilon * levels * size
+    return 32 * sys.float_info.epsilon * levels * size
 
 
 def normalize_rows(problem: Problem, log_q: Floats) -> Floats:

@@ -96,6 +96,7 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:
     multipliers = np.zeros(len(problem.row))
     multipliers[problem.free_entries(frozen)] = point.equality_dual[len(problem.mass) :]
     error = rounding(problem, objective(problem, 0.0), mu)
+    error += float(np.abs(first.multipliers) @ np.abs(problem.hard_equations() @ mu))
     return Stage(point, beliefs, mu, inc, idef, error, -math.inf, safe_log(table), multipliers)
 
 
