@@ -57,12 +57,12 @@ def test_value_interval_and_beliefs(seed, gamma):
         assert answer.idef == pytest.approx(deficiency, abs=slack)
 
 
-@pytest.mark.parametrize("seed", SEEDS[:40])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_methods_overlap(seed):
     """The certified intervals of all methods contain the optimum, so they meet."""
     pdg = random_pdg(seed)
     largest = min((a.beta / a.alpha for a in pdg.arcs if a.alpha > 0), default=1.0)
-    for gamma in (0.0, None, min(0.1, largest)):
+    for gamma in (0.0, None, min(0.1, largest), min(0.5, largest), min(largest, 10.0)):
         answers = [
             q.infer(pdg, gamma=gamma, solver=solver, throw=False)
             for solver in (None, q.Conic(), q.Conic(engine="cvxpy"))
