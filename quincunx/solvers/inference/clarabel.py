@@ -82,7 +82,6 @@ def solve(
         x=np.array(found.x),
         equality_dual=dual[: len(program.right)],
         cone_dual=dual[len(dual) - 3 * n_cones :].reshape(n_cones, 3),
-        solved=word in ("Solved", "AlmostSolved"),
         timed_out=word == "MaxTime",
         word=word,
         iterations=int(found.iterations),

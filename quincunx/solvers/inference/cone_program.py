@@ -44,7 +44,6 @@ class ConePoint:
         x: float64 [n].
         equality_dual: float64 [E], y with ``cost + equalities' y - cones' z - ... = 0``.
         cone_dual: float64 [K, 3], z in the dual cone.
-        solved: whether the engine says that it met its tolerances.
         timed_out: whether it was stopped by the time limit.
         word: the engine's own word for how it ended.
         iterations: its iterations.
@@ -54,7 +53,6 @@ class ConePoint:
     x: Floats
     equality_dual: Floats
     cone_dual: Floats
-    solved: bool
     timed_out: bool
     word: str
     iterations: int

@@ -61,7 +61,6 @@ def solve(
         x=np.zeros(len(program.cost)) if x.value is None else np.asarray(x.value),
         equality_dual=_vector(equal.dual_value, len(program.right)),
         cone_dual=_cone_dual(cone, n_cones),
-        solved=task.status in ("optimal", "optimal_inaccurate"),
         timed_out=task.status == "user_limit",
         word=str(task.status),
         iterations=int(stats.num_iters or 0) if stats is not None else 0,

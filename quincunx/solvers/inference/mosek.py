@@ -96,7 +96,6 @@ def solve(program: ConeProgram, tolerance: float, time_limit: float | None) -> C
             # MOSEK's multipliers have the opposite sign.
             equality_dual=-np.array(task.gety(found)),
             cone_dual=dual.reshape(n_cones, 3)[:, ::-1],
-            solved=word.endswith("optimal"),
             timed_out=ended == mosek.rescode.trm_max_time,
             word=word,
             iterations=int(task.getintinf(mosek.iinfitem.intpnt_iter)),
