@@ -28,7 +28,7 @@ from quincunx.graphs.table import Names
 from quincunx.graphs.variable import State, find_variable
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
-from quincunx.solvers.inference.conic import solve_conic
+from quincunx.solvers.inference.convex import solve_convex
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.problem import Problem, compile_problem
 from quincunx.solvers.inference.products import Product, as_product, solve_product
@@ -144,7 +144,7 @@ def infer(
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     try:
         work = plan(model, gamma=gamma, solver=solver, assume=assume, order=order)
-        answer = _solve(work, tolerance, deadline, start, progress)
+        answer = replace(_solve(work, tolerance, deadline, start, progress), pdg=work.pdg)
     except SolveError as error:
         failure = _failure(error, gamma)
         error.solution = failure
@@ -243,7 +243,7 @@ def _solve(
         earlier = _recheck(problem, work.gamma, start, tolerance)
         if earlier is not None:
             return earlier
-    return solve_conic(problem, work.gamma, Run(work.solver, tolerance, deadline, progress))
+    return solve_convex(problem, work.gamma, Run(work.solver, tolerance, deadline, progress))
 
 
 def _recheck(

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from quincunx._errors import SolveError
 from quincunx._types import Solution
 from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.html import ROWS, html_table
-from quincunx.graphs.table import Names, Table
+from quincunx.graphs.pdg import PDG
+from quincunx.graphs.table import Floats, Names, Table
 from quincunx.graphs.variable import State
 
 
@@ -34,6 +35,10 @@ class Inference(Solution):
         unique: whether the clusters' marginals are the only optimal ones: True for gamma > 0 and
             in the limit; at gamma = 0 found numerically, None when unknown. At gamma = 0 a query
             across clusters can be undetermined even so.
+        pdg: the graph that was solved, with what was assumed.
+        multipliers: for each hard arc that zeros alone do not settle, by its name, float64 [source
+            states, target states]: the price y(s, t) in nats of the equation ``mu(s,t) - p(t|s)
+            mu(s) = 0``, with which beliefs minimise ``score + sum y (mu(s,t) - p mu(s))``.
     """
 
     gamma: float | None
@@ -45,6 +50,8 @@ class Inference(Solution):
     idef_lower: float = -math.inf
     residual: float = 0.0
     unique: bool | None = None
+    pdg: PDG | None = None
+    multipliers: Mapping[str, Floats] = field(default_factory=dict, repr=False)
 
     @property
     def belief_error(self) -> float:

@@ -69,7 +69,8 @@ def solve_limit(problem: Problem, run: Run) -> Limit:
         bound = max(bound, (third.lower - least) / gamma)
         if third.inc + 10 * gamma * third.idef < second.inc + 10 * gamma * second.idef:
             best, way = third, f"gamma = {gamma:.3g}"
-    return Limit(replace(best, lower=first.lower), points, bound, way)
+    best = replace(best, lower=first.lower, multipliers=first.multipliers)
+    return Limit(best, points, bound, way)
 
 
 def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:

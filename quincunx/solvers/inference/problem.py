@@ -47,6 +47,7 @@ class Problem:
         mass: float64 [K], 1 at the roots' rows, else 0.
         joint: sparse [M, N], the marginals ``mu(s, t)``.
         row: int64 [M], the row of each (s, t).
+        target: int64 [M], the joint target state of each (s, t), row-major.
         rows: sparse [R, N], the marginals ``mu(s)``.
         table: float64 [M], ``p(t | s)``, NaN in rows that say nothing.
         arc: int64 [R], the arc of each row, as a position in ``arcs``.
@@ -66,6 +67,7 @@ class Problem:
     mass: Floats
     joint: Sparse
     row: Ints
+    target: Ints
     rows: Sparse
     table: Floats
     arc: Ints
@@ -277,6 +279,7 @@ def _assemble(
         mass=mass,
         joint=joint,
         row=row,
+        target=_concat([p.target for p in parts]),
         rows=(fold @ joint).tocsr(),
         table=_concat([p.table for p in parts]).astype(np.float64),
         arc=arc,
@@ -296,6 +299,7 @@ class _ArcArrays:
     joint: Ints  # for each possible cell of the home cluster: its (s, t), numbered within the arc
     column: Ints  # that cell, numbered over all clusters
     row: Ints  # for each (s, t): its row, numbered within the arc
+    target: Ints  # for each (s, t): its joint target state
     table: Floats
     source: Ints  # for each row: its joint source state
     says: Bools  # for each row: whether the table says anything there
@@ -311,6 +315,7 @@ def _arc_arrays(tree: ClusterTree, arc: Arc, masks: Sequence[Bools], offsets: In
         joint=joint,
         column=np.arange(offsets[c], offsets[c + 1]),
         row=row,
+        target=possible % table.shape[1],
         table=table.ravel()[possible],
         source=source,
         says=~np.isnan(table[source, 0]),

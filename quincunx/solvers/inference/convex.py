@@ -1,4 +1,4 @@
-"""Inference by exponential-cone programs: every gamma of the convex regime, and the limit 0+."""
+"""Inference by convex programs: every gamma of the convex regime, and the limit 0+."""
 
 import math
 import sys
@@ -9,6 +9,7 @@ import numpy as np
 
 from quincunx._types import Status
 from quincunx.solvers.inference.answer import Inference
+from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.cone_program import ConePoint
 from quincunx.solvers.inference.limit import solve_limit
 from quincunx.solvers.inference.objective import objective, require_proper
@@ -19,8 +20,8 @@ from quincunx.solvers.inference.uniqueness import is_unique
 RESIDUAL = 1e-8  # largest violation of a hard arc that counts as none
 
 
-def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
-    """Solve a compiled problem by cone programs.
+def solve_convex(problem: Problem, gamma: float | None, run: Run) -> Inference:
+    """Solve a compiled problem by the method of the run.
 
     Arguments:
         problem: the compiled problem.
@@ -71,7 +72,22 @@ def solve_conic(problem: Problem, gamma: float | None, run: Run) -> Inference:
         idef_lower=idef_lower,
         residual=residual,
         unique=unique,
+        multipliers=_by_arc(problem, stage.multipliers * unit),
     )
+
+
+def _by_arc(problem: Problem, multipliers: Floats) -> dict[str, Floats]:
+    """Spread the hard arcs' multipliers [E] over tables by the arcs' names."""
+    at = np.nonzero(problem.free_entries(problem.hard))[0]
+    if len(multipliers) != len(at):
+        return {}
+    tables: dict[str, Floats] = {}
+    for entry, price in zip(at.tolist(), multipliers.tolist(), strict=True):
+        row = int(problem.row[entry])
+        arc = problem.arcs[int(problem.arc[row])]
+        table = tables.setdefault(arc.name, np.zeros(arc.rows.shape))
+        table[int(problem.source[row]), int(problem.target[entry])] = price
+    return tables
 
 
 def _largest_confidence(problem: Problem, gamma: float | None) -> float:
