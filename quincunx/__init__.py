@@ -18,9 +18,25 @@ if TYPE_CHECKING:
         Variable,
         cluster_tree,
         read,
+        soft_evidence,
+        virtual_evidence,
         write,
     )
-    from quincunx.solvers import Conic, Inference, Plan, SumProduct, infer, plan
+    from quincunx.solvers import (
+        Blame,
+        Conic,
+        ConvexConcave,
+        Descent,
+        Inference,
+        InteriorPoint,
+        Plan,
+        Removal,
+        Sensitivity,
+        SumProduct,
+        infer,
+        plan,
+        smallest_removal,
+    )
 
 _ROOMS = {
     "quincunx.graphs": (
@@ -34,9 +50,25 @@ _ROOMS = {
         "Variable",
         "cluster_tree",
         "read",
+        "soft_evidence",
+        "virtual_evidence",
         "write",
     ),
-    "quincunx.solvers": ("Conic", "Inference", "Plan", "SumProduct", "infer", "plan"),
+    "quincunx.solvers": (
+        "Blame",
+        "Conic",
+        "ConvexConcave",
+        "Descent",
+        "Inference",
+        "InteriorPoint",
+        "Plan",
+        "Removal",
+        "Sensitivity",
+        "SumProduct",
+        "infer",
+        "plan",
+        "smallest_removal",
+    ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -45,11 +77,17 @@ __all__ = [
     "Arc",
     "BayesianNetwork",
     "Beliefs",
+    "Blame",
     "ClusterTree",
     "Conic",
+    "ConvexConcave",
+    "Descent",
     "FactorGraph",
     "Inference",
+    "InteriorPoint",
     "Plan",
+    "Removal",
+    "Sensitivity",
     "SumProduct",
     "Table",
     "Variable",
@@ -57,6 +95,9 @@ __all__ = [
     "infer",
     "plan",
     "read",
+    "smallest_removal",
+    "soft_evidence",
+    "virtual_evidence",
     "write",
 ]
 

@@ -36,6 +36,16 @@ class SolveError(QuincunxError):
     solution: object = None
 
 
+class SolveInterrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a solver; ``solution`` is the best answer so far, with its certified gap.
+
+    No :class:`QuincunxError`, so that handlers of errors let the user out. ``throw=False`` returns
+    the solution instead.
+    """
+
+    solution: object = None
+
+
 class EngineError(SolveError):
     """An engine failed, refused the program, or is not licensed."""
 

@@ -15,9 +15,18 @@ class Status(Enum):
         "causes: confidences or table entries many orders of magnitude apart, or a tolerance "
         "below what double precision allows. Try a larger tolerance, or rescale the confidences."
     )
+    LOCAL_OPTIMUM = (
+        "Local optimum: gamma is outside the convex regime, so the best of several descents is "
+        "returned. The certified gap says how much lower the global optimum can be. Try more "
+        "starts, ConvexConcave(starts=100), or a gamma within the convex regime."
+    )
     TIME_LIMIT = (
         "Time limit: the solver was stopped; the best point so far comes with its certified gap. "
         "Try a larger time_limit or a larger tolerance."
+    )
+    INTERRUPTED = (
+        "Interrupted: Ctrl-C stopped the solver; the best point so far comes with its certified "
+        "gap. Ask again to go on to the end."
     )
     INACCURATE = (
         "Inaccurate: the solver stopped in numerical trouble and the certified gap is large. "

@@ -63,7 +63,7 @@ def show_cluster_tree(console: Console, folder: str) -> None:
     """Draw the cluster tree in the terminal and, with matplotlib, into a file."""
     from importlib.util import find_spec
 
-    from quincunx.graphs.draw import save_drawing
+    from quincunx.graphs.draw import draw_cluster_tree
     from quincunx.graphs.examples import chest_clinic
     from quincunx.solvers import plan
 
@@ -81,7 +81,7 @@ def show_cluster_tree(console: Console, folder: str) -> None:
         return
     path = Path(folder) / PICTURE
     replaced = " (in place of an older one)" if path.exists() else ""
-    save_drawing(tree, path)
+    draw_cluster_tree(tree).save(path)
     console.print(f"The same as a picture: {path}{replaced}\n", soft_wrap=True)
 
 

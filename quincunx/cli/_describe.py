@@ -43,7 +43,7 @@ class Description:
                 return largest_gamma(compile_problem(self.plan.pdg, self.plan.tree))
             except (ContradictionError, TooLargeError):
                 pass
-        return _largest_gamma(self.plan.pdg)
+        return bound_gamma(self.plan.pdg)
 
     @property
     def hard(self) -> int:
@@ -53,12 +53,13 @@ class Description:
     @property
     def method(self) -> str:
         """The method in words."""
-        from quincunx.solvers import Conic
+        from quincunx.solvers import Conic, ConvexConcave, InteriorPoint
+        from quincunx.solvers.inference.convex import method_name
 
         solver = self.plan.solver
-        if isinstance(solver, Conic):
-            return f"cone programs ({solver.engine})"
-        return "sum-product"
+        if isinstance(solver, ConvexConcave):
+            return f"convex-concave procedure ({method_name(solver.convex)})"
+        return method_name(solver) if isinstance(solver, Conic | InteriorPoint) else "sum-product"
 
     @property
     def machine(self) -> int:
@@ -68,8 +69,9 @@ class Description:
         return physical_memory()
 
     def notes(self) -> list[str]:
-        """Sentences on why the model would be refused; empty where it would not."""
+        """Sentences on why the model would be refused, or what its answer would lack."""
         from quincunx.graphs.memory import FRACTION
+        from quincunx.solvers import ConvexConcave
 
         notes = []
         if self.plan.memory > FRACTION * self.machine:
@@ -77,9 +79,10 @@ class Description:
         gamma = self.plan.gamma
         beyond = gamma is not None and gamma > self.largest_gamma * (1 + 1e-9)
         if self.method != "sum-product" and (beyond or (gamma is None and not self.largest_gamma)):
+            local = isinstance(self.plan.solver, ConvexConcave)
             notes.append(
                 f"This gamma is outside the convex regime, which ends at {self.largest_gamma:.6g}; "
-                "the model would be refused."
+                + ("a local optimum would be found." if local else "the model would be refused.")
             )
         return notes
 
@@ -108,7 +111,7 @@ class Description:
         }
 
 
-def _largest_gamma(pdg: "PDG") -> float:
+def bound_gamma(pdg: "PDG") -> float:
     """Bound the convex regime from the arcs alone: the least beta/alpha, 0 where a row is bare."""
     bounds = []
     for arc in pdg.arcs:

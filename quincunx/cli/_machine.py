@@ -5,23 +5,30 @@ import io
 import json
 import math
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from quincunx.cli._joint_states import joint_states_csv, joint_states_dict
 from quincunx.cli._names import write_name
 from quincunx.cli._report import Report
+
+if TYPE_CHECKING:
+    from quincunx.solvers import Blame
 
 
 def to_json(report: Report) -> str:
     """Write an answer as one JSON object; numbers without a value in JSON as :func:`plain` says."""
     answer = report.answer
-    queries = [
+    queries: list[dict[str, Any]] = [
         {
             "variables": list(table.names),
             "states": [list(v.states) for v in table.variables],
             "probabilities": table.values.tolist(),
         }
-        for table in report.tables
+        for table in (report.tables if report.joint is None else ())
     ]
+    for query, bounds in zip(queries, report.bounds, strict=False):
+        lower, upper = bounds.lower.values.tolist(), bounds.upper.values.tolist()
+        query.update(lower=lower, upper=upper, slack=bounds.slack)
     content = {
         "status": answer.status.name,
         "message": " ".join(report.notes()),
@@ -37,9 +44,27 @@ def to_json(report: Report) -> str:
         "given": dict(report.given),
         "assume": dict(report.assume),
         "queries": queries,
+        **({} if report.joint is None else joint_states_dict(report.joint)),
+        **({} if report.blame is None else {"blame": _blame_rows(report.blame)}),
         "stats": dict(answer.stats),
     }
     return json_lines(content)
+
+
+def _blame_rows(blame: "Blame") -> list[dict[str, Any]]:
+    """Write a row an arc, and one for the entropy of the whole, whose arc is null."""
+    rows: list[dict[str, Any]] = [
+        {
+            "arc": share.arc.name,
+            "nats": share.nats,
+            "incompatibility": share.incompatibility,
+            "deficiency": share.deficiency,
+            "price": share.price,
+        }
+        for share in blame.shares
+    ]
+    whole = {"incompatibility": 0.0, "deficiency": -blame.entropy, "price": None}
+    return [*rows, {"arc": None, "nats": 0.0 - (blame.gamma or 0.0) * blame.entropy, **whole}]
 
 
 def json_lines(content: dict[str, Any]) -> str:
@@ -74,16 +99,22 @@ def to_csv(report: Report) -> str:
     """Write an answer as rows: the query, a state of each of its variables, the probability.
 
     The query is written as it is typed after --query. There are as many columns of states as the
-    longest query has variables; where a query has fewer, the others are empty.
+    longest query has variables; where a query has fewer, the others are empty. Bounds, where they
+    were asked for, are two columns more. Joint states have columns of their own.
     """
+    if report.joint is not None:
+        return joint_states_csv(report.joint)
     width = max((len(t.variables) for t in report.tables), default=1)
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["query", *(f"state_{i + 1}" for i in range(width)), "probability"])
-    for table in report.tables:
+    columns = ["probability", *(["lower", "upper"] if report.bounds else [])]
+    rows.writerow(["query", *(f"state_{i + 1}" for i in range(width)), *columns])
+    for k, table in enumerate(report.tables):
         query = ",".join(map(write_name, table.names))
         empty = [""] * (width - len(table.variables))
         states = product(*(v.states for v in table.variables))
-        for key, value in zip(states, table.values.ravel().tolist(), strict=True):
-            rows.writerow([query, *key, *empty, value])
+        limits = (report.bounds[k].lower, report.bounds[k].upper) if report.bounds else ()
+        numbers = (part.values.ravel().tolist() for part in (table, *limits))
+        for key, *values in zip(states, *numbers, strict=True):
+            rows.writerow([query, *key, *empty, *values])
     return out.getvalue()

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from quincunx.cli._joint_states import JointStates
     from quincunx.graphs import PDG, BayesianNetwork, FactorGraph, Table
-    from quincunx.solvers import Inference
+    from quincunx.solvers import Blame, Bounds, Inference
 
     Model: TypeAlias = "PDG | BayesianNetwork | FactorGraph"
 
 NOT_UNIQUE = (
     "At gamma = 0 the beliefs do not determine the answer: other distributions fit as well and "
-    "have other probabilities. --gamma 0+ takes the one with the most structure."
+    "have other probabilities. --gamma 0+ takes the one with the most structure, --bounds shows "
+    "the range over all."
 )
 BEYOND = (
     "At gamma = 0 the tables need not determine how {names} go together: other distributions may "
-    "fit as well. --gamma 0+ takes the one with the most structure."
+    "fit as well. --gamma 0+ takes the one with the most structure, --bounds shows the range over "
+    "all."
 )
 
 
@@ -33,6 +36,9 @@ class Report:
         own: whether gamma was left to the model.
         asked: whether the user asked queries; if not, they are all single variables.
         tables: the answers to the queries.
+        blame: the arcs' shares of the inconsistency, where they were asked for.
+        bounds: the ranges of ``tables`` over all that fit best, where they were asked for.
+        joint: joint states of all variables, where these were asked for.
     """
 
     file: str
@@ -43,6 +49,9 @@ class Report:
     own: bool
     asked: bool
     tables: "tuple[Table, ...]"
+    blame: "Blame | None"
+    bounds: "tuple[Bounds, ...]" = ()
+    joint: "JointStates | None" = None
 
     @property
     def gamma(self) -> str:
@@ -55,9 +64,11 @@ class Report:
         notes = []
         if answer.status.name != "OPTIMAL":
             notes.append(f"{answer.status.value} {answer.message}".strip())
-        if answer.gamma == 0 and answer.unique is False:
+        if answer.gamma != 0 or self.bounds:
+            return notes
+        if answer.unique is False:
             notes.append(NOT_UNIQUE)
-        elif answer.gamma == 0:
+        else:
             notes.extend(BEYOND.format(names=names) for names in self._apart())
         return notes
 
@@ -65,6 +76,8 @@ class Report:
         """Find the queries whose variables no cluster of the tree holds together."""
         assert self.answer.beliefs is not None
         tree = self.answer.beliefs.tree
+        if self.joint is not None:
+            return ["all variables"] if len(tree.clusters) > 1 else []
         found = []
         for table in self.tables:
             names = dict.fromkeys((*table.names, *self.given))

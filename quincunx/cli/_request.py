@@ -24,6 +24,10 @@ class Request:
         tolerance: the certified gap asked for, in nats.
         time_limit: seconds; None: no limit.
         engine: the engine for cone programs; None: the method is chosen.
+        bounds: whether the range over all that fit the tables best was asked for.
+        most_probable: whether the most probable joint state was.
+        sample: how many samples; None: none.
+        seed: of the samples.
     """
 
     queries: tuple[tuple[str, ...], ...]
@@ -34,6 +38,10 @@ class Request:
     tolerance: float
     time_limit: float | None
     engine: str | None
+    bounds: bool = False
+    most_probable: bool = False
+    sample: int | None = None
+    seed: int = 0
 
     def solver(self) -> "Conic | None":
         """Return the method that the options name, None where it is left to be chosen.
@@ -54,12 +62,18 @@ def parse_request(
     tolerance: str,
     time_limit: str | None,
     engine: str | None,
+    bounds: bool = False,
+    most_probable: bool = False,
+    sample: str | None = None,
+    seed: str | None = None,
 ) -> Request:
     """Read the options as they were typed.
 
     Raises:
-        ModelError: an option is not of its form; the message names it.
+        ModelError: an option is not of its form, or two do not go together; the message names them.
     """
+    if bounds and gamma is None:
+        gamma = "0"
     limit = gamma is not None and gamma.strip() == "0+"
     request = Request(
         queries=tuple(parse_names(text, "--query") for text in query or ()),
@@ -70,9 +84,51 @@ def parse_request(
         tolerance=_number(tolerance, "--tolerance", "a number of nats"),
         time_limit=None if time_limit is None else _number(time_limit, "--time-limit", "seconds"),
         engine=engine,
+        bounds=bounds,
+        most_probable=most_probable,
+        sample=None if sample is None else _whole(sample, "--sample"),
+        seed=0 if seed is None else _whole(seed, "--seed"),
     )
     request.solver()
+    _check_together(request, seed is not None)
     return request
+
+
+def _check_together(request: Request, seeded: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ModelError: the message says which, and what to leave out.
+    """
+    from quincunx._errors import ModelError
+
+    asked = {
+        "--query": bool(request.queries),
+        "--bounds": request.bounds,
+        "--most-probable": request.most_probable,
+        "--sample": request.sample is not None,
+    }
+    named = [option for option, here in asked.items() if here]
+    if len(named) > 1 and named != ["--query", "--bounds"]:
+        raise ModelError(
+            f"{' and '.join(named)} are different questions; ask one at a time (--bounds goes with "
+            "--query)"
+        )
+    if seeded and request.sample is None:
+        raise ModelError("--seed is for --sample; give the number of samples, or leave it out")
+    if request.bounds and request.gamma:
+        raise ModelError(
+            f"--bounds is about gamma = 0, where many distributions can be optimal; at "
+            f"{request.gamma:g} one is. Leave --gamma out, or give 0 or 0+"
+        )
+
+
+def _whole(text: str, option: str) -> int:
+    from quincunx._errors import ModelError
+
+    if not text.strip().isdecimal():
+        raise ModelError(f"{option} {text!r}: expected a whole number")
+    return int(text)
 
 
 def _number(text: str, option: str, wanted: str) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,11 +17,13 @@ from quincunx.cli._console import (
     print_pairs,
     print_table,
 )
+from quincunx.cli._joint_states import show_joint_states
 from quincunx.cli._report import Report, kind_of, size_of, write_gamma
 
 if TYPE_CHECKING:
     from quincunx.cli._describe import Description
     from quincunx.graphs import Table
+    from quincunx.solvers import Blame, Bounds
 
 OVERVIEW = 40  # variables that are listed where none was asked for
 STATES = 5  # states of a variable in that list
@@ -35,8 +37,18 @@ def show_report(report: Report) -> None:
     print_pairs(console, _certificate(report))
     for note in report.notes():
         print_note(console, note)
+    if report.blame is not None:
+        console.print()
+        _print_blame(console, report.blame)
     given = f" | {_states(report.given)}" if report.given else ""
-    if report.asked:
+    if report.joint is not None:
+        console.print()
+        show_joint_states(console, report.joint, f", given {given[3:]}" if given else "")
+    elif report.bounds:
+        for table, bounds in zip(report.tables, report.bounds, strict=True):
+            console.print()
+            _print_bounds(console, table, bounds, given)
+    elif report.asked:
         for table in report.tables:
             console.print()
             _print_answer(console, table, given)
@@ -70,7 +82,7 @@ def _certificate(report: Report) -> list[tuple[str, str | Text]]:
         if answer.gamma is None and math.isfinite(answer.idef_lower):
             bound = f"  (the optimum has at least {answer.idef_lower + 0.0:.6g})"
         rows.append(("IDef", f"{round(answer.idef, 10) + 0.0:.6g} nats{bound}"))
-    if answer.gamma:
+    if answer.gamma and answer.belief_error < 1:
         error = f"at most {answer.belief_error:.1g}, in total variation from the optimum"
         rows.append(("belief error", error))
     if answer.residual:
@@ -81,6 +93,27 @@ def _certificate(report: Report) -> list[tuple[str, str | Text]]:
     if report.assume:
         rows.append(("assumed", _states(report.assume)))
     return rows
+
+
+def _print_blame(console: Console, blame: "Blame") -> None:
+    """Print the arcs' shares of the inconsistency, the entropy's last."""
+    rows: list[list[str | Text]] = [
+        [s.arc.name, *map(_nats, (s.nats, s.incompatibility, s.deficiency, s.price))]
+        for s in blame.shares[:OVERVIEW]
+    ]
+    if blame.gamma:
+        whole = (-blame.gamma * blame.entropy, 0.0, -blame.entropy, None)
+        rows.append(["(entropy of the whole)", *map(_nats, whole)])
+    columns = ["arc", "nats", "beta KL", "alpha H", "price"]
+    print_table(console, columns, rows, title="Blame", right=[1, 2, 3, 4])
+    left = len(blame.shares) - OVERVIEW
+    if left > 0:
+        console.print(f"... and {left:,} more arcs; --json gives all of them")
+
+
+def _nats(value: float | None) -> str:
+    """Write a number of nats, rounding as 0 and no number as nothing."""
+    return "" if value is None else f"{round(value, 12) + 0.0:.6g}"
 
 
 def _print_answer(console: Console, table: "Table", given: str) -> None:
@@ -102,6 +135,27 @@ def _print_answer(console: Console, table: "Table", given: str) -> None:
     )
     if len(values) > ENTRIES:
         console.print(f"... {len(values):,} entries; --csv or --json gives all of them")
+
+
+def _print_bounds(console: Console, table: "Table", bounds: "Bounds", given: str) -> None:
+    """Print a distribution with the range of each entry, and how far the range is exact."""
+    keys = product(*(v.states for v in table.variables))
+    parts = (table.values, bounds.lower.values, bounds.upper.values)
+    entries = zip(keys, *(part.flat for part in parts), strict=True)
+    rows: list[list[str | Text]] = [
+        [*map(str, key), *map(figure, numbers)] for key, *numbers in islice(entries, ENTRIES)
+    ]
+    n = len(table.names)
+    columns = [*table.names, "here", "at least", "at most"]
+    title = f"p({', '.join(table.names)}{given}), over all that fit the tables best"
+    print_table(console, columns, rows, title=title, right=[n, n + 1, n + 2])
+    if table.values.size > ENTRIES:
+        console.print(f"... {table.values.size:,} entries; --csv or --json gives all of them")
+    if bounds.slack:
+        console.print(
+            f"Too wide by about {bounds.slack:.1g}, as tables in conflict leave digits open; more "
+            "given rare evidence."
+        )
 
 
 def _print_overview(console: Console, report: Report, given: str) -> None:

@@ -9,7 +9,7 @@ from quincunx.cli._request import Request
 
 if TYPE_CHECKING:
     from quincunx.graphs import PDG, BayesianNetwork, FactorGraph
-    from quincunx.solvers import Inference
+    from quincunx.solvers import Bounds, Inference, Plan
 
     Model: TypeAlias = "PDG | BayesianNetwork | FactorGraph"
 
@@ -27,6 +27,19 @@ INFER_HELP = """Answer queries about a model, with its inconsistency and how far
   [cyan]quincunx infer clinic.bif --query lung --given asia=yes,dysp=yes[/cyan]
   [cyan]quincunx infer weather.json --query rain --assume umbrella=yes[/cyan]
 
+[bold]Joint states[/bold]
+  --most-probable prints the likeliest state of all variables together,
+  which need not be the likeliest of each; --sample draws such states.
+  Both may be given evidence.
+  [cyan]quincunx infer clinic.bif --most-probable --given dysp=yes[/cyan]
+  [cyan]quincunx infer clinic.bif --sample 1000 --seed 1 --csv > drawn.csv[/cyan]
+
+[bold]Bounds[/bold]
+  At gamma = 0 many distributions can fit the tables best. --bounds shows
+  the least and the largest probability over all of them: what the
+  tables alone settle, and what they leave open.
+  [cyan]quincunx infer weather.json --bounds --query umbrella,picnic[/cyan]
+
 [bold]Names[/bold]
   States are matched as they are written in the file. Put a name or state
   that contains a comma, an equals sign, a quote or a backslash in double
@@ -37,14 +50,30 @@ INFER_HELP = """Answer queries about a model, with its inconsistency and how far
   How much structure counts against tables. Left out: the model's own
   meaning, which is the distribution of a network and the limit 0+ of a
   PDG. 0: any distribution that fits the tables best. --describe tells
-  the largest gamma that is allowed.
+  the largest gamma of the convex regime; above it comes a local optimum,
+  with a bound on how much lower the global one can be.
   [cyan]quincunx infer weather.json --gamma 0.5[/cyan]
+
+[bold]What clashes[/bold]
+  --blame splits the inconsistency into what each arc gives up for the
+  compromise, the largest first. A hard arc (beta infinite) gives up
+  nothing; its price says what its certainty costs the others.
+  [cyan]quincunx infer weather.json --blame[/cyan]
+
+[bold]Pictures[/bold]
+  --plot draws the graph, its arcs coloured by blame, beside the
+  probabilities; --plot-tree the clusters that the cost comes from (with
+  --describe, before any solving); --plot-gamma the inconsistency, and
+  the queries, from the limit 0+ on. The file's name ends with .svg,
+  .png or .pdf. Install matplotlib with: pip install 'quincunx\\[plots]'
+  [cyan]quincunx infer weather.json --query rain --plot weather.svg[/cyan]
 
 [bold]For programs[/bold]
   --json prints one object; infinities are the strings "inf" and "-inf",
   what is no number is null. --csv prints, in UTF-8 with decimal points,
   the columns query, state_1, state_2, ..., probability: a row for each
   entry of each answer, with as many states as the longest query needs.
+  --bounds adds lower and upper; joint states have a column a variable.
   [cyan]quincunx infer clinic.bif --csv > probabilities.csv[/cyan]
 
 [bold]Exit codes[/bold]
@@ -89,6 +118,29 @@ Engine = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, errors too.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print rows for a spreadsheet.")]
+Ranges = Annotated[
+    bool, typer.Option("--bounds", help="Print ranges over all that fit best, at gamma = 0.")
+]
+MostProbable = Annotated[
+    bool, typer.Option("--most-probable", help="Print the likeliest state of all variables.")
+]
+Sample = Annotated[
+    str | None, typer.Option("--sample", metavar="N", help="Draw N states of all variables.")
+]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="S", help="Draw others. Left out: 0.")]
+Blame = Annotated[
+    bool, typer.Option("--blame", help="Print each arc's share of the inconsistency.")
+]
+Plot = Annotated[
+    str | None, typer.Option("--plot", metavar="FILE", help="Draw the graph and the answers.")
+]
+PlotTree = Annotated[
+    str | None, typer.Option("--plot-tree", metavar="FILE", help="Draw the cluster tree.")
+]
+PlotGamma = Annotated[
+    str | None,
+    typer.Option("--plot-gamma", metavar="FILE", help="Draw the inconsistency along gamma."),
+]
 Describe = Annotated[
     bool, typer.Option("--describe", help="Print size, memory and method; solve nothing.")
 ]
@@ -106,6 +158,14 @@ def infer(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     describe: Describe = False,
+    blame: Blame = False,
+    plot: Plot = None,
+    plot_tree: PlotTree = None,
+    plot_gamma: PlotGamma = None,
+    bounds: Ranges = False,
+    most_probable: MostProbable = False,
+    sample: Sample = None,
+    seed: Seed = None,
 ) -> None:
     """Read a model, solve it, and print what was asked; :data:`INFER_HELP` is the user's text."""
     from quincunx.cli._failures import NO_ANSWER, fail, reported
@@ -113,14 +173,33 @@ def infer(
     with reported(as_json):
         from quincunx._errors import ModelError
         from quincunx._types import Status
+        from quincunx.cli._plot import Plots, check_plots, save_answer, save_tree
         from quincunx.cli._request import parse_request
         from quincunx.graphs import read
 
         if as_csv and (as_json or describe):
             raise ModelError("--csv goes with neither --json nor --describe; leave one of them out")
-        request = parse_request(query, given, assume, gamma, tolerance, time_limit, engine)
+        if blame and (as_csv or describe):
+            raise ModelError("--blame goes with neither --csv nor --describe; try it with --json")
+        request = parse_request(
+            query,
+            given,
+            assume,
+            gamma,
+            tolerance,
+            time_limit,
+            engine,
+            bounds=bounds,
+            most_probable=most_probable,
+            sample=sample,
+            seed=seed,
+        )
+        plots = Plots(plot, plot_tree, plot_gamma)
+        check_plots(plots, describe)
         model = read(file)
         _check_names(model, request)
+        if plots.tree is not None:
+            save_tree(_plan(model, request).tree, plots.tree)
         if describe:
             _describe(file, model, request, as_json)
             return
@@ -128,7 +207,11 @@ def infer(
         if answer.beliefs is None:
             message = answer.message or answer.status.value
             raise fail(answer.status.name, message, NO_ANSWER, as_json)
-        _show(_report(file, model, request, answer), "json" if as_json else "csv" if as_csv else "")
+        report = _report(file, model, request, answer, blame)
+        notes = save_answer(report, request, plots)
+        _show(report, "json" if as_json else "csv" if as_csv else "")
+        for note in notes:
+            typer.echo(note, err=True)
         if answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
             raise typer.Exit(NO_ANSWER)
 
@@ -160,6 +243,17 @@ def _at_gamma(model: "Model", request: Request) -> "Model":
     return model.to_pdg() if request.limit and not isinstance(model, PDG) else model
 
 
+def _plan(model: "Model", request: Request) -> "Plan":
+    from quincunx.solvers import plan
+
+    return plan(
+        _at_gamma(model, request),
+        gamma=request.gamma,
+        solver=request.solver(),
+        assume=request.assume,
+    )
+
+
 def _solve(model: "Model", request: Request) -> "Inference":
     from quincunx.cli._waiting import wait_for
     from quincunx.solvers import infer as solve
@@ -179,8 +273,12 @@ def _solve(model: "Model", request: Request) -> "Inference":
     )
 
 
-def _report(file: str, model: "Model", request: Request, answer: "Inference") -> Report:
+def _report(
+    file: str, model: "Model", request: Request, answer: "Inference", blame: bool
+) -> Report:
     """Answer the queries, conditioning once."""
+    from quincunx.cli._joint_states import find_joint_states
+
     assert answer.beliefs is not None
     beliefs = answer.beliefs.condition(request.given)
     queries = request.queries or tuple((v.name,) for v in model.variables)
@@ -193,6 +291,19 @@ def _report(file: str, model: "Model", request: Request, answer: "Inference") ->
         own=request.gamma is None and not request.limit,
         asked=bool(request.queries),
         tables=tuple(beliefs.marginal(names) for names in queries),
+        blame=answer.blame() if blame else None,
+        bounds=_bounds(answer, queries, request) if request.bounds else (),
+        joint=find_joint_states(beliefs, request),
+    )
+
+
+def _bounds(
+    answer: "Inference", queries: tuple[tuple[str, ...], ...], request: Request
+) -> "tuple[Bounds, ...]":
+    from quincunx.cli._waiting import wait_for
+
+    return wait_for(
+        lambda progress: tuple(answer.bounds(names, request.given) for names in queries), "Bounding"
     )
 
 
@@ -217,14 +328,8 @@ def _describe(file: str, model: "Model", request: Request, as_json: bool) -> Non
     from quincunx.cli._describe import Description
     from quincunx.cli._machine import json_lines
     from quincunx.cli._text import show_description
-    from quincunx.solvers import plan
 
-    work = plan(
-        _at_gamma(model, request),
-        gamma=request.gamma,
-        solver=request.solver(),
-        assume=request.assume,
-    )
+    work = _plan(model, request)
     own = request.gamma is None and not request.limit
     description = Description(file, model, work, own)
     if as_json:

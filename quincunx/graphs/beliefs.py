@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from quincunx._errors import ImpossibleEventError, ModelError
+from quincunx.graphs.arc import Arc
 from quincunx.graphs.cluster_tree import ClusterTree
+from quincunx.graphs.joining import conditional_rows, joint_across
+from quincunx.graphs.max_product import most_probable_world
 from quincunx.graphs.messages import normalize_energies
+from quincunx.graphs.moments import StateValues, mean_and_variance
+from quincunx.graphs.pdg import PDG
+from quincunx.graphs.sampling import Samples, draw
 from quincunx.graphs.table import (
     Floats,
     Names,
@@ -63,10 +70,7 @@ class Beliefs:
         if home >= 0:
             return self._within(home, wanted)
         require_table([self.tree.variables[v] for v in wanted])
-        joint = Table((), 1.0)
-        for part in self._by_root(wanted).values():
-            joint = joint * self._join(set(part))
-        return joint.marginal(names)
+        return joint_across(self.tree, self.clusters, wanted).marginal(names)
 
     def entropy(self) -> float:
         """Return the entropy of the whole distribution, in nats."""
@@ -118,6 +122,96 @@ class Beliefs:
         """
         return self.condition(given or {}).marginal(targets)
 
+    def most_probable(
+        self, given: Mapping[str, State] | None = None
+    ) -> tuple[dict[str, State], float]:
+        """Return the most probable joint state of all variables, and its probability.
+
+        Exact, by max-product over the tree (:mod:`quincunx.graphs.max_product`). It need not
+        consist of the variables' own most probable states.
+
+        Arguments:
+            given: an event; the state and its probability are then those given it.
+
+        Returns:
+            A state for every variable, those of ``given`` among them, and ``p(states | given)``,
+            which reads 0 where it is below 1e-308. Of several such states the same one is
+            returned every time: in each cluster the first of equally good cells.
+
+        Raises:
+            UnknownNameError: a variable or state does not exist.
+            ImpossibleEventError: ``given`` has probability zero.
+
+        Example:
+            >>> sprinkler = Variable("sprinkler", ["off", "on"])
+            >>> grass = Variable("grass", ["dry", "wet"])
+            >>> joint = [[0.5, 0.1], [0.0, 0.4]]
+            >>> tree = cluster_tree([sprinkler, grass], [["sprinkler", "grass"]])
+            >>> Beliefs(tree, (joint,)).most_probable(given={"grass": "wet"})
+            ({'sprinkler': 'on', 'grass': 'wet'}, 0.8)
+        """
+        positions, log_probability = most_probable_world(
+            self.tree, self.condition(given or {}).clusters
+        )
+        pairs = zip(self.tree.variables, positions, strict=True)
+        return {v.name: v.states[i] for v, i in pairs}, math.exp(log_probability)
+
+    def sample(self, n: int, seed: int, given: Mapping[str, State] | None = None) -> Samples:
+        """Draw ``n`` independent joint states from ``p(. | given)``; the same seed, the same ones.
+
+        Raises:
+            ModelError: n or the seed is not a whole number >= 0.
+            UnknownNameError: a variable or state does not exist.
+            ImpossibleEventError: ``given`` has probability zero.
+            TooLargeError: the samples do not fit into memory.
+        """
+        return draw(self.tree, self.condition(given or {}).clusters, n, seed)
+
+    def expectation(
+        self, targets: Names, values: StateValues, given: Mapping[str, State] | None = None
+    ) -> float:
+        """Return the expectation of a number that depends on the targets' joint state.
+
+        Arguments:
+            targets: the variables it depends on.
+            values: an array of shape (states of targets...); or a mapping from a state, or from a
+                tuple of states, to a number; or a function of one state a target.
+            given: an event to condition on.
+
+        Raises:
+            ModelError: the values do not fit, or one of a possible state is not a finite number.
+            UnknownNameError: a variable or state does not exist.
+            ImpossibleEventError: ``given`` has probability zero.
+            TooLargeError: the joint table of the targets does not fit into memory.
+        """
+        return mean_and_variance(self.query(targets, given), values)[0]
+
+    def variance(
+        self, targets: Names, values: StateValues, given: Mapping[str, State] | None = None
+    ) -> float:
+        """Return the variance of such a number; arguments and errors as :meth:`expectation`."""
+        return mean_and_variance(self.query(targets, given), values)[1]
+
+    def to_pdg(self) -> PDG:
+        """Return the PDG of these beliefs: one arc a cluster, ``p(cluster | sepset)``.
+
+        All confidences are 1, so that at gamma = 1 its score is ``D(mu || beliefs)``, by the chain
+        rule over the tree: the beliefs are its optimum with inconsistency 0, at every gamma > 0
+        and in the limit, and at gamma = 1 further arcs are weighed against nothing else. That makes
+        yesterday's answer the prior of today's evidence: see :func:`quincunx.soft_evidence`.
+        """
+        arcs = []
+        for c, cluster in enumerate(self.tree.clusters):
+            scope = [self.tree.variables[v] for v in cluster]
+            n_shared = len(self.tree.parent_axes[c])
+            if n_shared < len(scope):
+                rows = conditional_rows(self.tree, c, self.clusters[c])
+                # Rows that the sepset's zeros exclude may say anything, but must say something.
+                rows = np.where(rows.any(axis=1, keepdims=True), rows, 1 / rows.shape[1])
+                table = rows.reshape(self.tree.shapes[c])
+                arcs.append(Arc(scope[:n_shared], scope[n_shared:], table))
+        return PDG(arcs, self.tree.variables)
+
     def _within(self, c: int, wanted: list[int]) -> Table:
         """Sum cluster ``c``'s table down to some of its variables, axes in the order asked."""
         axes = [self.tree.clusters[c].index(v) for v in wanted]
@@ -125,56 +219,8 @@ class Beliefs:
         values = self.clusters[c].sum(axis=rest).transpose(np.argsort(np.argsort(axes)))
         return Table((self.tree.variables[v] for v in wanted), values)
 
-    def _table(self, c: int) -> Table:
-        return Table((self.tree.variables[v] for v in self.tree.clusters[c]), self.clusters[c])
-
     def _matrix(self, c: int, values: Floats) -> Floats:
         return values.reshape(self.tree.sepset_size(c), -1)
-
-    def _conditional(self, c: int) -> Table:
-        """Return cluster ``c`` given its sepset, zero where the sepset has no mass."""
-        rows = self._matrix(c, self.clusters[c])
-        mass = rows.sum(axis=1, keepdims=True)
-        values = np.divide(rows, mass, out=np.zeros_like(rows), where=mass > 0)
-        members = (self.tree.variables[v] for v in self.tree.clusters[c])
-        return Table(members, values.reshape(self.tree.shapes[c]))
-
-    def _by_root(self, wanted: list[int]) -> dict[int, list[int]]:
-        """Group variables by the root of their component."""
-        groups: dict[int, list[int]] = {}
-        for v in wanted:
-            c = self.tree.containing[v][0]
-            while self.tree.parents[c] >= 0:
-                c = self.tree.parents[c]
-            groups.setdefault(c, []).append(v)
-        return groups
-
-    def _join(self, wanted: set[int]) -> Table:
-        """Return the joint table of variables of one component, by messages along the tree."""
-        tree = self.tree
-        count: dict[int, int] = {}
-        for v in wanted:
-            c = tree.containing[v][0]
-            while c >= 0:
-                count[c] = count.get(c, 0) + 1
-                c = tree.parents[c]
-        top = max(c for c in count if count[c] == len(wanted))
-        used = sorted((c for c in count if c > top and count[c] < len(wanted)), reverse=True)
-        asked = {tree.variables[v].name for v in wanted}
-        messages: dict[int, list[Table]] = {}
-        for c in used:
-            keep = asked.union(tree.names(c)[: len(tree.parent_axes[c])])
-            message = self._absorb(self._conditional(c), messages.pop(c, []), keep)
-            messages.setdefault(tree.parents[c], []).append(message)
-        return self._absorb(self._table(top), messages.pop(top, []), asked)
-
-    def _absorb(self, table: Table, messages: list[Table], keep: set[str]) -> Table:
-        """Multiply a cluster's table by messages and sum out what nobody above needs."""
-        needed = {n for m in messages for n in m.names} | keep
-        table = table.marginal([n for n in table.names if n in needed])
-        for message in messages:
-            table = table * message
-        return table.marginal([n for n in table.names if n in keep])
 
     def _weigh(self, given: Mapping[str, State]) -> tuple[dict[int, Floats], float]:
         """Multiply evidence into the clusters, leaves to root, in logarithms.
@@ -228,8 +274,9 @@ class Beliefs:
         return -np.log(table, out=np.full(table.shape, -np.inf), where=table > 0)
 
 
-def _frozen(table: Floats) -> Floats:
+def _frozen(table: ArrayLike) -> Floats:
     """Return a read-only array: the table itself where it is one, else a copy."""
+    table = np.asarray(table)
     if table.flags.writeable or table.dtype != np.float64:
         table = np.array(table, dtype=np.float64)
         table.setflags(write=False)

@@ -2,6 +2,28 @@
 
 from quincunx.solvers.infer import Plan, SumProduct, infer, plan
 from quincunx.solvers.inference.answer import Inference
-from quincunx.solvers.inference.stage import Conic
+from quincunx.solvers.inference.blame import Blame
+from quincunx.solvers.inference.bounds import Bounds
+from quincunx.solvers.inference.conic import Conic
+from quincunx.solvers.inference.convex_concave import ConvexConcave
+from quincunx.solvers.inference.descent import Descent
+from quincunx.solvers.inference.interior_point import InteriorPoint
+from quincunx.solvers.inference.sensitivity import Sensitivity
+from quincunx.solvers.removal import Removal, smallest_removal
 
-__all__ = ["Conic", "Inference", "Plan", "SumProduct", "infer", "plan"]
+__all__ = [
+    "Blame",
+    "Bounds",
+    "Conic",
+    "ConvexConcave",
+    "Descent",
+    "Inference",
+    "InteriorPoint",
+    "Plan",
+    "Removal",
+    "Sensitivity",
+    "SumProduct",
+    "infer",
+    "plan",
+    "smallest_removal",
+]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from quincunx._errors import (
     ModelError,
     NotConvexError,
     SolveError,
+    SolveInterrupted,
     TooLargeError,
 )
 from quincunx._types import Status
@@ -27,19 +28,32 @@ from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Names
 from quincunx.graphs.variable import State, find_variable
 from quincunx.solvers.inference.answer import Inference
+from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
+from quincunx.solvers.inference.conic import Conic
 from quincunx.solvers.inference.convex import solve_convex
+from quincunx.solvers.inference.convex_concave import ConvexConcave, solve_convex_concave
+from quincunx.solvers.inference.descent import Descent, joint_tree, solve_descent
+from quincunx.solvers.inference.difference import concave_arcs
+from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.objective import objective
+from quincunx.solvers.inference.point import Budget
 from quincunx.solvers.inference.problem import Problem, compile_problem
 from quincunx.solvers.inference.products import Product, as_product, solve_product
-from quincunx.solvers.inference.stage import Conic, Run
+from quincunx.solvers.inference.stage import Run
+from quincunx.solvers.inference.support import home_of
 from quincunx.solvers.inference.uniqueness import is_unique
 
 Model: TypeAlias = PDG | BayesianNetwork | FactorGraph
 
 # A cell in a cone program: measured 8.4 to 9.4 kB at treewidth 2 to 6; large clusters take more.
 CELL_BYTES = 10_000
+LARGEST_BLOCK = 1500  # cells of a cluster up to which dense elimination is the faster
+BLOCK_BYTES = 8  # a pair of cells of one cluster, in elimination
+STATE_BYTES = 1500  # and each cell, its arcs and certificates included
 TABLE_BYTES = 24  # a cell's energy, its belief and one temporary
+LOGIT_BYTES = 500  # a cell in descent, with the steps that L-BFGS remembers; measured 440
+ENTRY_BYTES = 60  # and for each arc over it; measured 55
 UNIQUE_CELLS = 100_000  # above this, uniqueness at gamma = 0 is left unknown for networks
 
 
@@ -52,7 +66,7 @@ class SumProduct:
     """
 
 
-Solver: TypeAlias = SumProduct | Conic
+Solver: TypeAlias = SumProduct | InteriorPoint | Conic | ConvexConcave | Descent
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,10 @@ def infer(
             the distribution of a network (a factor graph has its own at every gamma), the limit
             gamma -> 0+ of a PDG: among the distributions that fit the tables best, the one with
             the least information deficiency. 0: any distribution that fits the tables best. Up to
-            ``min beta/alpha``: the convex regime.
-        solver: :class:`SumProduct` or :class:`Conic`; None: chosen as :func:`plan` tells.
+            ``min beta/alpha``: the convex regime; above it a local optimum is found, with the
+            status ``LOCAL_OPTIMUM`` unless its certificate proves it global.
+        solver: :class:`SumProduct`, :class:`InteriorPoint`, :class:`Conic`,
+            :class:`ConvexConcave` or :class:`Descent`; None: chosen as :func:`plan` tells.
         tolerance: certified gap asked for, in nats, relative to ``1 + |inconsistency|``; in
             (0, 1).
         time_limit: seconds for compiling and solving a convex program, kept to within one iteration
@@ -124,7 +140,8 @@ def infer(
 
     Raises:
         ModelError: an argument is out of range, or a name in ``assume`` or ``order`` is unknown.
-        NotConvexError: gamma is outside the convex regime; the message names rows and the bound.
+        NotConvexError: gamma is outside the convex regime, and ``solver`` is one that needs it, or
+            the limit is asked for and not convex; the message names rows and the bound.
         ContradictionError: certainties clash, the inconsistency is infinite; arcs are named.
         TooLargeError: the clusters do not fit into memory; said before they are allocated.
         SolveError: the solver stopped without a useful answer; ``error.solution`` has what it got.
@@ -151,6 +168,10 @@ def infer(
         if throw:
             raise
         return failure
+    if throw and answer.status is Status.INTERRUPTED:
+        interrupted = SolveInterrupted(answer.status.value)
+        interrupted.solution = answer
+        raise interrupted
     if throw and answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
         stopped = SolveError(f"{answer.status.value} {answer.message}")
         stopped.solution = answer
@@ -192,26 +213,78 @@ def plan(
         pdg += Arc((), variable, one_hot, 0.0, math.inf, f"assume {name}={state}")
     tree = cluster_tree(pdg.variables, (a.scope for a in pdg.arcs), order=order)
     product = as_product(pdg, gamma)
-    if not (solver is None or isinstance(solver, SumProduct | Conic)):
-        raise ModelError(f"solver must be SumProduct(), Conic() or None, not {solver!r}")
+    if not (solver is None or isinstance(solver, Solver)):
+        raise ModelError(
+            "solver must be SumProduct(), InteriorPoint(), Conic(), ConvexConcave(), Descent() or "
+            f"None, not {solver!r}"
+        )
     if isinstance(solver, SumProduct) and product is None:
         raise ModelError(
             "SumProduct() needs beta = gamma * alpha on every arc, or arcs that form a Bayesian "
-            "network with alpha = 1; use Conic(), or solver=None to have it chosen"
+            "network with alpha = 1; use InteriorPoint(), or solver=None to have it chosen"
         )
+    concave = concave_arcs(pdg, gamma) if gamma else ()
     if solver is None:
-        solver = SumProduct() if product else Conic()
+        convex = _convex_method(tree)
+        solver = SumProduct() if product else ConvexConcave(convex=convex) if concave else convex
     if not isinstance(solver, SumProduct):
         product = None
-    cells = sum(tree.sizes)
+    if isinstance(solver, Descent):
+        return _plan_descent(pdg, gamma, tree, solver)
     return Plan(
         pdg=pdg,
         gamma=gamma,
         tree=tree,
         solver=solver,
         product=product,
-        reason=product.reason if product else "a convex program over the cluster tree",
-        memory=cells * (TABLE_BYTES if product else CELL_BYTES),
+        reason=product.reason if product else _reason(solver, concave),
+        memory=_memory(tree, solver),
+    )
+
+
+def _convex_method(tree: ClusterTree) -> InteriorPoint | Conic:
+    """Choose between elimination, cubic in a cluster's cells, and Clarabel's sparse algebra."""
+    return InteriorPoint() if max(tree.sizes, default=1) <= LARGEST_BLOCK else Conic()
+
+
+def _reason(solver: Solver, concave: Sequence[Arc]) -> str:
+    if not (concave and isinstance(solver, ConvexConcave)):
+        return "a convex program over the cluster tree"
+    names = ", ".join(arc.name for arc in concave[:3]) + (", ..." if len(concave) > 3 else "")
+    return (
+        f"gamma exceeds beta/alpha on {names}; that is outside the convex regime, where a local "
+        "optimum is sought and called one"
+    )
+
+
+def _memory(tree: ClusterTree, solver: Solver) -> int:
+    if isinstance(solver, ConvexConcave):
+        solver = solver.convex
+    cells = sum(tree.sizes)
+    if isinstance(solver, SumProduct):
+        return TABLE_BYTES * cells
+    if isinstance(solver, InteriorPoint):
+        return BLOCK_BYTES * sum(size * size for size in tree.sizes) + STATE_BYTES * cells
+    return CELL_BYTES * cells
+
+
+def _plan_descent(pdg: PDG, gamma: float | None, tree: ClusterTree, solver: Descent) -> Plan:
+    if gamma is None:
+        raise ModelError(
+            "Descent() needs a gamma, as the limit 0+ is no minimum of one function; give a small "
+            "one, such as 1e-8, or use InteriorPoint() for the limit"
+        )
+    if solver.over == "joint":
+        tree = joint_tree(pdg.variables)
+    entries = sum(tree.sizes[home_of(tree, arc)] for arc in pdg.arcs)
+    return Plan(
+        pdg=pdg,
+        gamma=gamma,
+        tree=tree,
+        solver=solver,
+        product=None,
+        reason=f"descent on logits over {solver.over}, as asked",
+        memory=LOGIT_BYTES * sum(tree.sizes) + ENTRY_BYTES * entries,
     )
 
 
@@ -236,29 +309,44 @@ def _solve(
     if progress:
         progress("compiling the cluster tree")
     problem = compile_problem(work.pdg, work.tree)
-    assert isinstance(work.solver, Conic)
+    if isinstance(work.solver, Descent):
+        assert work.gamma is not None
+        budget = Budget(tolerance, deadline, progress)
+        return solve_descent(problem, work.gamma, work.solver, budget)
+    assert isinstance(work.solver, Conic | InteriorPoint | ConvexConcave)
+    cells: Floats | None = None
     if start is not None:
         if not isinstance(start, Inference):
             raise ModelError(f"start must be an earlier answer of infer, not {start!r}")
-        earlier = _recheck(problem, work.gamma, start, tolerance)
+        cells = _cells_of(problem, start)
+    if isinstance(work.solver, ConvexConcave):
+        budget = Budget(tolerance, deadline, progress)
+        return solve_convex_concave(problem, work.gamma, work.solver, budget, cells)
+    if cells is not None:
+        earlier = _recheck(problem, work.gamma, cells, tolerance)
         if earlier is not None:
             return earlier
-    return solve_convex(problem, work.gamma, Run(work.solver, tolerance, deadline, progress))
+    run = Run(work.solver, Budget(tolerance, deadline, progress))
+    return solve_convex(problem, work.gamma, run, cells)
 
 
-def _recheck(
-    problem: Problem, gamma: float | None, start: Inference, tolerance: float
-) -> Inference | None:
-    """Return an earlier answer if it is certified to answer this problem too."""
-    if start.beliefs is None or not gamma:
+def _cells_of(problem: Problem, start: Inference) -> Floats | None:
+    """Return an earlier answer's masses [N] for this problem's cells; None where it has none."""
+    if start.beliefs is None:
         return None
     if start.beliefs.tree.variables != problem.tree.variables:
         raise ModelError("start is the answer to a model with other variables")
-    tables = [
-        start.beliefs.marginal(problem.tree.names(c)).values
-        for c in range(len(problem.tree.clusters))
-    ]
-    beliefs = problem.calibrate(problem.gather(tables))
+    clusters = range(len(problem.tree.clusters))
+    return problem.gather([start.beliefs.marginal(problem.tree.names(c)).values for c in clusters])
+
+
+def _recheck(
+    problem: Problem, gamma: float | None, cells: Floats | None, tolerance: float
+) -> Inference | None:
+    """Return an earlier answer if it is certified to answer this problem too."""
+    if cells is None or not gamma:
+        return None
+    beliefs = problem.calibrate(cells)
     mu = problem.gather(beliefs.clusters)
     target = objective(problem, gamma)
     inc, idef = problem.measure(mu)

@@ -11,9 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import quincunx
-from quincunx import PDG, Arc, Variable
 from quincunx.cli import _alarm, app
-from quincunx.graphs.draw import draw_cluster_tree, draw_pdg, save_drawing
 from quincunx.graphs.examples import chest_clinic, weather, weather_clash
 
 HAS_MATPLOTLIB = find_spec("matplotlib") is not None
@@ -110,52 +108,3 @@ def test_an_older_picture_is_not_replaced_in_silence(tmp_path, monkeypatch):
     second = CliRunner().invoke(app, ["demo", "--folder", str(tmp_path)])
     assert "older one" not in first.stdout
     assert "in place of an older one" in " ".join(second.stdout.split())
-
-
-def odd_graph() -> PDG:
-    """A graph with a cycle, a hard arc, one without a table, and names that need care."""
-    a, b, c, d = (Variable(name, [0, 1]) for name in ("$a$", "b" * 60, "c", "d"))
-    even = np.full((2, 2), 0.5)
-    return PDG(
-        [
-            Arc(a, b, even),
-            Arc(b, c, even, beta=3, label="from b to c"),
-            Arc(c, a, even, alpha=0),
-            Arc([a, b], d, None, alpha=0.5),
-            Arc([], [a, d], even / 2, beta=math.inf),
-        ],
-        [Variable("alone", [0])],
-    )
-
-
-@needs_matplotlib
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_drawings_are_saved_as_their_name_says(tmp_path, kind):
-    models = [weather(), odd_graph(), PDG(), chest_clinic().to_pdg()]
-    models += [quincunx.plan(model).tree for model in models]
-    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
-    for i, model in enumerate(models):
-        save_drawing(model, tmp_path / f"{i}.{kind}")
-        assert (tmp_path / f"{i}.{kind}").read_bytes().startswith(start)
-
-
-@needs_matplotlib
-def test_a_drawing_of_an_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(quincunx._errors.ModelError, match=r"\.png, \.svg or \.pdf"):
-        save_drawing(weather(), tmp_path / "picture.xyz")
-    assert not list(tmp_path.iterdir())
-
-
-@needs_matplotlib
-def test_drawings_show_every_name_and_stay_in_given_axes():
-    from matplotlib.figure import Figure
-
-    ax = Figure(figsize=(4, 3)).add_subplot()
-    assert draw_pdg(weather(), ax) is ax
-    written = {text.get_text() for text in ax.texts}
-    names = {"rain", "umbrella", "picnic", "forecast", "barometer", "habit", "plan"}
-    assert names <= written
-    tree = quincunx.plan(chest_clinic()).tree
-    ax = draw_cluster_tree(tree, Figure().add_subplot())
-    written_tree = " ".join(text.get_text() for text in ax.texts)
-    assert all(v.name in written_tree for v in tree.variables)

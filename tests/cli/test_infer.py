@@ -158,7 +158,7 @@ def test_describe_solves_nothing(folder, monkeypatch):
     monkeypatch.setattr("quincunx.solvers.infer", lambda *_, **__: pytest.fail("solved"))
     text = run(folder, "weather.json", "--describe")
     assert text.exit_code == 0
-    for word in ("treewidth", "clusters", "cells", "memory", "largest gamma", "cone programs"):
+    for word in ("treewidth", "clusters", "cells", "memory", "largest gamma", "interior point"):
         assert word in text.stdout
     found = json.loads(run(folder, "clinic.bif", "--describe", "--json").stdout)
     assert found["variables"] == found["arcs"] == 8
@@ -167,8 +167,12 @@ def test_describe_solves_nothing(folder, monkeypatch):
 
 
 def test_describe_tells_what_would_be_refused(folder):
-    found = json.loads(run(folder, "weather.json", "--describe", "--json", "-g", "2").stdout)
-    assert "outside the convex regime" in found["message"]
+    beyond = ("weather.json", "--describe", "--json", "-g", "2")
+    found = json.loads(run(folder, *beyond).stdout)
+    assert "outside the convex regime" in found["message"] and "local" in found["message"]
+    assert "convex-concave" in found["method"] and "beta/alpha on forecast" in found["reason"]
+    found = json.loads(run(folder, *beyond, "--engine", "clarabel").stdout)
+    assert "would be refused" in found["message"]
     assert json.loads(run(folder, "certain.json", "--describe", "--json").stdout)[
         "largest_gamma"
     ] in (1, "inf")
@@ -225,7 +229,7 @@ def test_bad_input_ends_with_one_message_and_code_2(folder, arguments, text, as_
     ("arguments", "status", "text"),
     [
         (["clash.json"], "CONTRADICTION", "clouds, habit, full stand"),
-        (["weather.json", "--gamma", "2"], "NOT_CONVEX", "largest gamma allowed is 1"),
+        (["weather.json", "-g", "2", "--engine", "clarabel"], "NOT_CONVEX", "allowed is 1;"),
         (["certain.json", "-e", "A=yes"], "IMPOSSIBLE_EVENT", "probability zero"),
         (["certain.json", "--assume", "A=yes"], "CONTRADICTION", "assume A=yes"),
     ],

@@ -28,7 +28,7 @@ def test_value_interval_and_beliefs(seed, gamma):
         gamma = min(largest, 10.0)
     if gamma is not None and gamma > largest:
         with pytest.raises((NotConvexError, ContradictionError)):
-            q.infer(pdg, gamma=gamma)
+            q.infer(pdg, gamma=gamma, solver=q.InteriorPoint())
         return
     answer = q.infer(pdg, gamma=gamma, throw=False)
     if answer.status is Status.CONTRADICTION:

@@ -10,23 +10,28 @@ import numpy as np
 from quincunx._types import Status
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.arrays import Floats
-from quincunx.solvers.inference.cone_program import ConePoint
+from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.limit import solve_limit
 from quincunx.solvers.inference.objective import objective, require_proper
+from quincunx.solvers.inference.point import Effort
 from quincunx.solvers.inference.problem import Problem
-from quincunx.solvers.inference.stage import Run, solve_at
+from quincunx.solvers.inference.stage import ConvexMethod, Run, solve_at
 from quincunx.solvers.inference.uniqueness import is_unique
 
 RESIDUAL = 1e-8  # largest violation of a hard arc that counts as none
 
 
-def solve_convex(problem: Problem, gamma: float | None, run: Run) -> Inference:
+def solve_convex(
+    problem: Problem, gamma: float | None, run: Run, start: Floats | None = None
+) -> Inference:
     """Solve a compiled problem by the method of the run.
 
     Arguments:
         problem: the compiled problem.
         gamma: the trade-off, in the convex regime; None: the limit 0+.
-        run: engine, tolerance and deadline.
+        run: method, tolerance and deadline.
+        start: float64 [N], masses near the optimum to start from, where the method can; not in the
+            limit.
 
     Raises:
         NotConvexError: gamma is outside the convex regime.
@@ -38,33 +43,39 @@ def solve_convex(problem: Problem, gamma: float | None, run: Run) -> Inference:
     else:
         objective(problem, gamma)
     # Confidences and gamma matter by their ratios only; engines want numbers of size one.
-    unit = _largest_confidence(problem, gamma)
+    unit = largest_confidence(problem, gamma)
     scaled = replace(problem, beta=problem.beta / unit)
+    wide = replace(run, budget=replace(run.budget, unit=max(1.0, unit)))
     stats: dict[str, object] = {}
     unique: bool | None = True
     idef_lower, loose = -math.inf, False
     if gamma is None:
-        limit = solve_limit(scaled, run)
-        stage, points, idef_lower, loose = limit.stage, limit.points, limit.idef_lower, limit.loose
+        limit = solve_limit(scaled, wide)
+        stage, efforts, idef_lower, loose = (
+            limit.stage,
+            limit.efforts,
+            limit.idef_lower,
+            limit.loose,
+        )
         stats["limit"] = limit.way
     else:
-        stage = solve_at(scaled, objective(scaled, gamma / unit), run)
-        points = [stage.point]
+        stage = solve_at(scaled, objective(scaled, gamma / unit), wide, start)
+        efforts = [stage.effort]
     value = stage.upper((gamma or 0.0) / unit) * unit
     # Hard arcs can make the difference negative, as what they miss is priced to first order.
     gap = abs(value - stage.lower * unit)
     residual = problem.residual(stage.mu)
-    status, message = _judge(points, gap, run.tolerance * (1 + abs(value)), residual, loose)
+    status, message = _judge(efforts, gap, run.budget.tolerance * (1 + abs(value)), residual, loose)
     if gamma == 0:
         usable = status in (Status.OPTIMAL, Status.NEARLY_OPTIMAL)
         unique = is_unique(problem, stage.mu) if usable else None
-    stats.update(_stats(problem, points, started))
+    stats.update(_stats(problem, efforts, started))
     return Inference(
         status=status,
         message=message,
         stats=stats,
         gamma=gamma,
-        method=f"cone programs ({run.solver.engine})",
+        method=method_name(run.solver),
         inconsistency=value,
         gap=gap,
         beliefs=stage.beliefs,
@@ -72,11 +83,17 @@ def solve_convex(problem: Problem, gamma: float | None, run: Run) -> Inference:
         idef_lower=idef_lower,
         residual=residual,
         unique=unique,
-        multipliers=_by_arc(problem, stage.multipliers * unit),
+        multipliers=by_arc(problem, stage.multipliers * unit),
     )
 
 
-def _by_arc(problem: Problem, multipliers: Floats) -> dict[str, Floats]:
+def method_name(solver: ConvexMethod) -> str:
+    if isinstance(solver, InteriorPoint):
+        return "interior point over the cluster tree"
+    return f"cone programs ({solver.engine})"
+
+
+def by_arc(problem: Problem, multipliers: Floats) -> dict[str, Floats]:
     """Spread the hard arcs' multipliers [E] over tables by the arcs' names."""
     at = np.nonzero(problem.free_entries(problem.hard))[0]
     if len(multipliers) != len(at):
@@ -90,7 +107,7 @@ def _by_arc(problem: Problem, multipliers: Floats) -> dict[str, Floats]:
     return tables
 
 
-def _largest_confidence(problem: Problem, gamma: float | None) -> float:
+def largest_confidence(problem: Problem, gamma: float | None) -> float:
     """Return the largest finite beta of a row with a choice, or gamma where that is larger."""
     counts = np.isfinite(problem.beta) & (problem.width > 1)
     largest = max(float(problem.beta[counts].max(initial=0.0)), float(gamma or 0.0))
@@ -98,7 +115,7 @@ def _largest_confidence(problem: Problem, gamma: float | None) -> float:
 
 
 def _judge(
-    points: list[ConePoint], gap: float, wanted: float, residual: float, loose: bool
+    efforts: list[Effort], gap: float, wanted: float, residual: float, loose: bool
 ) -> tuple[Status, str]:
     """Say how a solve ended, and in a message what that means here."""
     says = []
@@ -114,20 +131,22 @@ def _judge(
     if not says:
         return Status.OPTIMAL, ""
     message = " ".join(says)
-    if any(p.timed_out for p in points):
+    if any(e.interrupted for e in efforts):
+        return Status.INTERRUPTED, message
+    if any(e.timed_out for e in efforts):
         return Status.TIME_LIMIT, message
     poor = gap > 1e4 * wanted or residual > 100 * RESIDUAL
     return (Status.INACCURATE if poor else Status.NEARLY_OPTIMAL), message
 
 
-def _stats(problem: Problem, points: list[ConePoint], started: float) -> dict[str, object]:
+def _stats(problem: Problem, efforts: list[Effort], started: float) -> dict[str, object]:
     return {
         "cells": problem.size,
         "table_entries": len(problem.table),
         "treewidth": problem.tree.treewidth,
         "clusters": len(problem.tree.clusters),
-        "iterations": [p.iterations for p in points],
-        "engine_status": [p.word for p in points],
-        "engine_seconds": sum(p.seconds for p in points),
+        "iterations": [e.iterations for e in efforts],
+        "engine_status": [e.word for e in efforts],
+        "engine_seconds": sum(e.seconds for e in efforts),
         "seconds": time.perf_counter() - started,
     }

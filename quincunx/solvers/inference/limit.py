@@ -7,10 +7,12 @@ import numpy as np
 
 from quincunx.solvers.inference.arrays import safe_log
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding, tilt
-from quincunx.solvers.inference.cone_program import ConePoint, cone_program
+from quincunx.solvers.inference.conic import Conic, solve_frozen
+from quincunx.solvers.inference.interior_point import InteriorPoint, solve_tree
 from quincunx.solvers.inference.objective import largest_gamma, objective, row_entropy
+from quincunx.solvers.inference.point import Effort
 from quincunx.solvers.inference.problem import Problem
-from quincunx.solvers.inference.stage import Run, Stage, repair, solve_at
+from quincunx.solvers.inference.stage import Run, Stage, certify, solve_at
 
 SMALL_GAMMAS = (1e-3, 1e-4, 1e-5)  # tried for the bound on IDef, as shares of the convex regime
 FREEZE_SHARE = 0.1  # of the tolerance: frozen equations are off by more than a tighter one asks
@@ -20,17 +22,17 @@ LAST_GAMMA = 1e-6  # that gamma, likewise a share: its optimum is off by about a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """The limit's answer: the chosen stage, all engine points, bounds, and which way it came.
+    """The limit's answer: the chosen stage, all programs' efforts, bounds, and which way it came.
 
     Attributes:
         stage: the beliefs; ``stage.lower`` bounds Inc from below.
-        points: what the engine returned, program by program.
+        efforts: what each program took.
         idef_lower: certified lower bound on the limit's IDef, nats.
-        way: "frozen conditionals", or "gamma = ..." for the optimum at a small gamma.
+        way: how the beliefs were found.
     """
 
     stage: Stage
-    points: list[ConePoint]
+    efforts: list[Effort]
     idef_lower: float
     way: str
 
@@ -41,39 +43,80 @@ class Limit:
 
 
 def solve_limit(problem: Problem, run: Run) -> Limit:
-    """Find the limit in two stages, with a third where the second is not trusted.
+    """Find the limit by the method of the run."""
+    if isinstance(run.solver, InteriorPoint):
+        return _follow(problem, run)
+    return _two_stages(problem, run, run.solver)
 
-    First Inc is minimised. All its minimisers share the conditionals of arcs with beta > 0, so
-    the second stage minimises IDef with these frozen. Where conditionals over-determine the
-    distribution, frozen digits that are off by the solver's rounding can pin down what the exact
-    ones leave free; a raised Inc or a loose bound on IDef shows it, and then the optimum at a small
-    gamma, which has no such trap, is found too. The better of the two by ``Inc + gamma IDef`` is
-    returned, and the answer's stats say which it was.
+
+def _follow(problem: Problem, run: Run) -> Limit:
+    """Follow the optimum to gamma = 0 along its tangent at a small gamma.
+
+    The optimum is a smooth function of gamma near 0, so the tangent misses the limit by the order
+    of gamma squared. It comes with dual tables that bound Inc; where they leave a gap, Inc is
+    minimised too.
+    """
+    gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
+    target, no_gamma = objective(problem, gamma), objective(problem, 0.0)
+    point = solve_tree(problem, target, run.budget, to_limit=True)
+    near = certify(problem, target, point, run.budget)
+    efforts = [near.effort]
+    if point.limit is None:
+        first = solve_at(problem, no_gamma, run)
+        efforts.append(first.effort)
+    else:
+        first = certify(problem, no_gamma, point.limit, run.budget)
+        if first.gap(0.0) > run.budget.wanted(first.inc):
+            lower = solve_at(problem, no_gamma, run)
+            efforts.append(lower.effort)
+            first = replace(first, lower=max(first.lower, lower.lower))
+            if lower.gap(0.0) < first.gap(0.0) and lower.upper(0.0) < first.upper(0.0):
+                first = replace(first, multipliers=lower.multipliers)
+    least = min(first.upper(0.0), near.upper(0.0))
+    bound = (near.lower - least) / gamma
+    best, way = first, f"the tangent at gamma = {gamma:.3g}"
+    # On the tangent Inc is lower than where it starts; otherwise it has left the optimum's curve.
+    worse = first.inc - near.inc > run.budget.wanted(near.inc)
+    if point.limit is None or worse or first.idef - near.idef > LOOSE * (1 + abs(near.idef)):
+        best, way = near, f"gamma = {gamma:.3g}"
+    best = replace(best, lower=first.lower, multipliers=first.multipliers)
+    return Limit(best, efforts, bound, way)
+
+
+def _two_stages(problem: Problem, run: Run, solver: Conic) -> Limit:
+    """Minimise Inc, then IDef; with a third program where the second is not trusted.
+
+    All minimisers of Inc share the conditionals of arcs with beta > 0, so the second stage
+    minimises IDef with these frozen. Where conditionals over-determine the distribution, frozen
+    digits that are off by the solver's rounding can pin down what the exact ones leave free; a
+    raised Inc or a loose bound on IDef shows it, and then the optimum at a small gamma, which has
+    no such trap, is found too. The better of the two by ``Inc + gamma IDef`` is returned, and the
+    answer's stats say which it was.
 
     Reference:
         Richardson, Halpern, De Sa (UAI 2023), Section 4, the program for the 0+ limit.
     """
     first = solve_at(problem, objective(problem, 0.0), run)
-    if first.point.timed_out:
-        return Limit(first, [first.point], -math.inf, "the first stage only")
-    second = _freeze_and_solve(problem, first, run)
-    points = [first.point, second.point]
+    if first.effort.timed_out:
+        return Limit(first, [first.effort], -math.inf, "the first stage only")
+    second = _freeze_and_solve(problem, first, run, solver)
+    efforts = [first.effort, second.effort]
     bound = _idef_bound(problem, first, second)
     best, way = second, "frozen conditionals"
-    worse = second.inc - first.inc > run.tolerance * (1 + abs(first.inc))
+    worse = second.inc - first.inc > run.budget.wanted(first.inc)
     if worse or second.idef - bound > LOOSE * (1 + abs(second.idef)):
         gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
         third = solve_at(problem, objective(problem, gamma), run)
-        points.append(third.point)
+        efforts.append(third.effort)
         least = min(first.upper(0.0), third.upper(0.0))
         bound = max(bound, (third.lower - least) / gamma)
         if third.inc + 10 * gamma * third.idef < second.inc + 10 * gamma * second.idef:
             best, way = third, f"gamma = {gamma:.3g}"
     best = replace(best, lower=first.lower, multipliers=first.multipliers)
-    return Limit(best, points, bound, way)
+    return Limit(best, efforts, bound, way)
 
 
-def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:
+def _freeze_and_solve(problem: Problem, first: Stage, run: Run, solver: Conic) -> Stage:
     """Minimise IDef over the distributions that share the first stage's conditionals.
 
     They are frozen as ``mu(s,t) = nu(t|s) mu(s)``, with nu the repaired point's own, so that nu
@@ -90,15 +133,17 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run) -> Stage:
     # Hard rows in the form that the objective at gamma > 0 has, so that multipliers carry over.
     linear += problem.rows.T @ np.where(problem.hard, alpha * row_entropy(problem), 0.0)
     slope = np.where(~frozen & (problem.width > 1), np.maximum(-problem.alpha, 0.0), 0.0)
-    program = cone_program(problem, linear, slope, 1.0, problem.freeze(frozen, table))
-    point = run.solve(program, FREEZE_SHARE)
-    beliefs, mu = repair(problem, point)
+    equations = problem.freeze(frozen, table)
+    point = solve_frozen(problem, linear, slope, equations, solver, run.budget, FREEZE_SHARE)
+    beliefs = problem.calibrate(np.nan_to_num(point.cells))
+    mu = problem.gather(beliefs.clusters)
     inc, idef = problem.measure(mu)
-    multipliers = np.zeros(len(problem.row))
-    multipliers[problem.free_entries(frozen)] = point.equality_dual[len(problem.mass) :]
+    prices = np.zeros(len(problem.row))
+    prices[problem.free_entries(frozen)] = point.multipliers
     error = rounding(problem, objective(problem, 0.0), mu)
     error += float(np.abs(first.multipliers) @ np.abs(problem.hard_equations() @ mu))
-    return Stage(point, beliefs, mu, inc, idef, error, -math.inf, safe_log(table), multipliers)
+    log_q = safe_log(table)
+    return Stage(point.effort, beliefs, mu, inc, idef, error, -math.inf, log_q, prices)
 
 
 def _idef_bound(problem: Problem, first: Stage, second: Stage) -> float:

@@ -34,7 +34,8 @@ def objective(problem: Problem, gamma: float) -> Objective:
 
     ``[[M]]_gamma(mu) = -gamma H(mu) - sum_a beta_a E_mu[log p_a] - sum_a (beta_a - gamma alpha_a)
     H_mu(T_a|S_a)``, row by row: a row that says nothing has beta 0; a hard row has no such term
-    but keeps ``gamma alpha mu(s) H(p(.|s))``, which is linear.
+    but keeps ``gamma alpha mu(s) H(p(.|s))``, which is linear, as is ``gamma`` times the problem's
+    potential.
 
     Raises:
         ModelError: gamma is not a number in [0, inf).
@@ -53,10 +54,18 @@ def objective(problem: Problem, gamma: float) -> Objective:
     slope = np.where(soft & (problem.width > 1), beta - gamma * problem.alpha, 0.0)
     slope[slope <= ROUNDING * beta] = 0.0
     linear = problem.joint.T @ (-beta[problem.row] * safe_log(problem.table))
+    linear = linear + gamma * problem.potential
     if gamma > 0 and problem.hard.any():
         rows = np.where(problem.hard, gamma * problem.alpha * row_entropy(problem), 0.0)
         linear = linear + problem.rows.T @ rows
     return Objective(gamma, linear, slope)
+
+
+def gamma_slopes(problem: Problem) -> tuple[Floats, Floats]:
+    """Return how an objective changes with gamma: float64 [N] of linear, float64 [R] of slope."""
+    slope = np.where(np.isfinite(problem.beta) & (problem.width > 1), -problem.alpha, 0.0)
+    rows = np.where(problem.hard, problem.alpha * row_entropy(problem), 0.0)
+    return problem.potential + problem.rows.T @ rows, slope
 
 
 def row_entropy(problem: Problem) -> Floats:
@@ -93,8 +102,10 @@ def require_convex(problem: Problem, gamma: float | None, concave: Bools) -> Non
     asked = "the limit gamma -> 0+" if gamma is None else f"gamma = {gamma:g}"
     silent = bool((problem.beta[rows] == 0).any())
     why = " (a missing table or row counts as beta = 0)" if silent else ""
+    use = "use that" if gamma is None else "use that or less"
     raise NotConvexError(
         f"{asked} is outside the convex regime: beta < gamma * alpha on {len(rows)} row(s): "
-        f"{shown}{more}{why}. The largest gamma allowed is {bound:.12g}; use that or less, raise "
-        "beta, or lower alpha on these rows" + (" (alpha = 0 always works)" if silent else "")
+        f"{shown}{more}{why}. The largest gamma allowed is {bound:.12g}; {use}, raise beta, or "
+        f"lower alpha on these rows{' (alpha = 0 always works)' if silent else ''}. "
+        "ConvexConcave() finds local optima at every gamma > 0"
     )

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from quincunx._errors import ContradictionError
+from quincunx._errors import ContradictionError, ModelError
 from quincunx.graphs.arc import Arc
 from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import xlogx
+from quincunx.graphs.variable import Variable
 from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, compact, safe_log, sum_by
 from quincunx.solvers.inference.hard import maximal_support
 from quincunx.solvers.inference.sum_product import sum_product
@@ -25,6 +26,9 @@ from quincunx.solvers.inference.support import (
     joint_index,
     possible_cells,
 )
+
+# Costs over the joint states of some variables: float64, one axis a variable, in nats.
+Potential: TypeAlias = tuple[tuple[Variable, ...], Floats]
 
 ROUNDING = 1e-15  # an equation between probabilities that is met as well as can be
 
@@ -55,6 +59,8 @@ class Problem:
         alpha: float64 [R].
         beta: float64 [R]; 0 in rows that say nothing, inf in hard ones.
         width: int64 [R], number of possible targets; a row of width 1 has no entropy.
+        potential: float64 [N], what each cell adds to IDef per unit of mass, in nats: the part of
+            IDef that a presolve has taken out of the graph.
     """
 
     pdg: PDG
@@ -75,6 +81,7 @@ class Problem:
     alpha: Floats
     beta: Floats
     width: Ints
+    potential: Floats
 
     @property
     def size(self) -> int:
@@ -91,7 +98,10 @@ class Problem:
         return sum_by(self.sepset, mu, len(self.mass))[self.sepset]
 
     def measure(self, mu: Floats) -> tuple[float, float]:
-        """Return Inc and IDef of calibrated cells, in nats; hard arcs count as satisfied."""
+        """Return Inc and IDef of calibrated cells, in nats; hard arcs count as satisfied.
+
+        IDef includes the potential, so that ``Inc + gamma IDef`` is what :func:`objective` writes.
+        """
         mu_st = self.joint @ mu
         mu_s = sum_by(self.row, mu_st, len(self.alpha))
         negative_entropy = sum_by(self.row, xlogx(mu_st), len(self.alpha)) - xlogx(mu_s)
@@ -100,7 +110,8 @@ class Problem:
         cross = weight[self.row] * mu_st * np.where(soft[self.row], safe_log(self.table), 0.0)
         inc = float(weight @ negative_entropy - cross.sum())
         tree_entropy = float((mu * safe_log(self.sepset_mass(mu))).sum() - xlogx(mu).sum())
-        return inc, -tree_entropy - float(self.alpha @ negative_entropy)
+        deficiency = float(self.potential @ mu) - float(self.alpha @ negative_entropy)
+        return inc, deficiency - tree_entropy
 
     def hard_equations(self) -> Sparse:
         """Return sparse [E, N]: ``mu(s,t) - p(t|s) mu(s)`` for the entries of hard rows."""
@@ -180,12 +191,14 @@ class Problem:
         return f"{arc.name} [{', '.join(states)}]"
 
 
-def compile_problem(pdg: PDG, tree: ClusterTree) -> Problem:
+def compile_problem(pdg: PDG, tree: ClusterTree, potentials: Sequence[Potential] = ()) -> Problem:
     """Compile a PDG over a cluster tree to sparse arrays.
 
     Arguments:
         pdg: the graph.
-        tree: a cluster tree over its variables that holds each arc's variables in one cluster.
+        tree: a cluster tree over its variables that holds the variables of each arc and of each
+            potential in one cluster.
+        potentials: further terms of IDef, linear in the marginals over some variables.
 
     Returns:
         The problem, with every impossible cell removed.
@@ -193,6 +206,7 @@ def compile_problem(pdg: PDG, tree: ClusterTree) -> Problem:
     Raises:
         ContradictionError: the certainties among the arcs contradict each other; the message names
             arcs of which one must go.
+        ModelError: no cluster holds the variables of a potential.
     """
     arcs = tuple(a for a in pdg.arcs if a.beta > 0 or a.alpha != 0)
     masks = possible_cells(tree, arcs)
@@ -206,7 +220,25 @@ def compile_problem(pdg: PDG, tree: ClusterTree) -> Problem:
         elif not support.all():
             masks = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
             problem = _assemble(pdg, tree, arcs, masks)
-    return problem
+    return replace(problem, potential=_cell_costs(problem, potentials))
+
+
+def _cell_costs(problem: Problem, potentials: Sequence[Potential]) -> Floats:
+    """Return float64 [N]: the potentials added up over cells, each in its smallest cluster."""
+    tree = problem.tree
+    total = np.zeros(problem.size)
+    for variables, costs in potentials:
+        members = [tree.position[v.name] for v in variables]
+        c = tree.home(members)
+        if c < 0:
+            names = ", ".join(v.name for v in variables)
+            raise ModelError(
+                f"no cluster holds the variables of a potential over {names}; give them as a "
+                "scope when the cluster tree is built"
+            )
+        states = joint_index(tree, c, members)[problem.masks[c]]
+        total[problem.offsets[c] : problem.offsets[c + 1]] += costs.ravel()[states]
+    return total
 
 
 def _hard_support(problem: Problem) -> Bools | None:
@@ -287,6 +319,7 @@ def _assemble(
         alpha=np.array([a.alpha for a in arcs], dtype=np.float64)[arc],
         beta=np.where(says, beta, 0.0),
         width=np.bincount(row, minlength=int(n_rows[-1])),
+        potential=np.zeros(n_cells),
     )
 
 

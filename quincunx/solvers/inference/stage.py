@@ -1,58 +1,25 @@
-"""One cone program solved, repaired and bounded: the step that every regime is made of."""
+"""One convex program over the cluster tree: solved, repaired, bounded from above and below."""
 
-import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from quincunx._errors import ModelError
 from quincunx.graphs.beliefs import Beliefs
-from quincunx.solvers.inference import clarabel, cvxpy, mosek
 from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.certificate import (
     conditional_logs,
-    dual_logs,
     lower_bound,
     normalize_rows,
     rounding,
 )
-from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram, cone_program
+from quincunx.solvers.inference.conic import Conic, solve_cones
+from quincunx.solvers.inference.interior_point import InteriorPoint, solve_tree
 from quincunx.solvers.inference.objective import Objective
+from quincunx.solvers.inference.point import Budget, Effort, Point
 from quincunx.solvers.inference.problem import Problem
 
-Engine: TypeAlias = Literal["clarabel", "cvxpy", "mosek"]
-Progress: TypeAlias = Callable[[str], None]
-
-
-# An engine's tolerance is a share of the gap asked for, so that certified gaps meet it: at gamma =
-# 0 they come out about ten times the engine's tolerance. Beliefs are off by the square root of the
-# gap, and a further digit costs one or two iterations, so there is one to spare.
-ENGINE_SHARE = {True: 0.01, False: 0.001}  # by whether gamma > 0
-CAREFUL_SHARE = {True: 0.1, False: 0.001}  # in a second attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Conic:
-    """Exponential-cone programs over the cluster tree, by a general interior-point engine.
-
-    Arguments:
-        engine: "clarabel" (a dependency), "cvxpy" or "mosek" (extras of these names).
-        cvxpy_solver: with engine "cvxpy", the solver that cvxpy calls, by cvxpy's name for it.
-
-    Reference:
-        Richardson, Halpern, De Sa (UAI 2023), Section 4.
-    """
-
-    engine: Engine = "clarabel"
-    cvxpy_solver: str = "CLARABEL"
-
-    def __post_init__(self) -> None:
-        """Check the engine's name."""
-        if self.engine not in ("clarabel", "cvxpy", "mosek"):
-            raise ModelError(f"engine must be 'clarabel', 'cvxpy' or 'mosek', not {self.engine!r}")
+ConvexMethod: TypeAlias = Conic | InteriorPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +27,20 @@ class Run:
     """How programs are solved in one call of infer.
 
     Attributes:
-        solver: the engine.
-        tolerance: the certified gap asked for.
-        deadline: on the clock of ``time.perf_counter``, in seconds; inf: none.
-        progress: called with a line about the work, or None.
+        solver: the method.
+        budget: tolerance, deadline, progress.
     """
 
-    solver: Conic
-    tolerance: float
-    deadline: float
-    progress: Progress | None
-
-    def solve(self, program: ConeProgram, share: float, careful: bool = False) -> ConePoint:
-        """Hand one cone program to the engine, with this share of the tolerance."""
-        accuracy = self.tolerance * share
-        limit = None if math.isinf(self.deadline) else self.deadline - time.perf_counter()
-        if self.solver.engine == "clarabel":
-            return clarabel.solve(program, accuracy, limit, self.progress, careful)
-        if self.solver.engine == "cvxpy":
-            return cvxpy.solve(program, accuracy, limit, self.solver.cvxpy_solver)
-        return mosek.solve(program, accuracy, limit)
+    solver: ConvexMethod
+    budget: Budget
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """A solved program: the point, its repair, and what they prove.
+    """A solved program: the point, made exact, and what it proves.
 
     Attributes:
-        point: what the engine returned.
+        effort: what the method did.
         beliefs: the point made exactly calibrated.
         mu: float64 [N], the beliefs' cells.
         inc: Inc of the beliefs, nats.
@@ -99,7 +52,7 @@ class Stage:
         multipliers: float64 [E], the dual values of the program's further equations.
     """
 
-    point: ConePoint
+    effort: Effort
     beliefs: Beliefs
     mu: Floats
     inc: float
@@ -113,61 +66,75 @@ class Stage:
         """Return the upper bound on the least score at ``gamma``, nats."""
         return self.inc + gamma * self.idef + self.slack
 
+    def gap(self, gamma: float) -> float:
+        """Return the certified gap at ``gamma``, nats."""
+        return self.upper(gamma) - self.lower
 
-def solve_at(problem: Problem, target: Objective, run: Run) -> Stage:
-    """Minimise the score at one gamma, 0 included, with bounds from above and below.
 
-    Where the certified gap misses the tolerance, Clarabel is asked once more with slower settings,
-    and the answer with the smaller gap is returned.
+def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None = None) -> Stage:
+    """Minimise a convex score at one gamma, 0 included, with bounds from above and below.
+
+    Where the certified gap misses the tolerance, the method is asked once more: ours for a point
+    nearer to the optimum, Clarabel with slower settings. The answer with the smaller gap is
+    returned.
+
+    Arguments:
+        problem: the compiled problem.
+        target: the score.
+        run: method and budget.
+        start: float64 [N], positive cells near the optimum to start from, where the method can.
     """
-    program = cone_program(
-        problem, target.linear, target.slope, target.gamma, problem.hard_equations()
-    )
-    point = run.solve(program, ENGINE_SHARE[target.gamma > 0])
-    quick = _certify(problem, target, program, point)
-    value = quick.upper(target.gamma)
-    enough = value - quick.lower <= run.tolerance * (1 + abs(value))
-    if enough or quick.point.timed_out or run.solver.engine != "clarabel":
-        return quick
-    point = run.solve(program, CAREFUL_SHARE[target.gamma > 0], careful=True)
-    stages = (quick, _certify(problem, target, program, point))
-    best = min(stages, key=lambda s: s.upper(target.gamma) - s.lower)
-    total = replace(
-        best.point,
-        iterations=quick.point.iterations + point.iterations,
-        seconds=quick.point.seconds + point.seconds,
-        timed_out=point.timed_out,
-    )
-    return replace(best, point=total, lower=max(s.lower for s in stages))
+    best: Stage | None = None
+    for careful in (False, True):
+        if isinstance(run.solver, InteriorPoint):
+            point = solve_tree(problem, target, run.budget, start, careful)
+        else:
+            point = solve_cones(problem, target, run.solver, run.budget, careful)
+        stage = certify(problem, target, point, run.budget)
+        best = stage if best is None else _better(best, stage, target.gamma)
+        wanted = run.budget.wanted(best.upper(target.gamma))
+        if best.gap(target.gamma) <= wanted or stage.effort.timed_out or stage.effort.interrupted:
+            break
+        if isinstance(run.solver, Conic) and run.solver.engine != "clarabel":
+            break
+    assert best is not None
+    return best
 
 
-def _certify(problem: Problem, target: Objective, program: ConeProgram, point: ConePoint) -> Stage:
+def _better(one: Stage, other: Stage, gamma: float) -> Stage:
+    best = min((one, other), key=lambda s: s.gap(gamma))
+    effort = replace(
+        other.effort,
+        iterations=one.effort.iterations + other.effort.iterations,
+        seconds=one.effort.seconds + other.effort.seconds,
+    )
+    return replace(best, effort=effort, lower=max(one.lower, other.lower))
+
+
+def certify(problem: Problem, target: Objective, point: Point, budget: Budget) -> Stage:
     """Repair a point and bound the score from below.
 
-    The lower bound takes the better of two sets of dual tables: those that the engine's dual point
-    encodes, and the conditionals of the repaired point, which are optimal where both agree.
+    The lower bound takes the best of the point's dual tables and, where these leave a gap, of the
+    conditionals of the repaired point, which are optimal where both agree.
     """
-    beliefs, mu = repair(problem, point)
+    beliefs = problem.calibrate(np.nan_to_num(point.cells))
+    mu = problem.gather(beliefs.clusters)
     inc, idef = problem.measure(mu)
-    multipliers = np.nan_to_num(point.equality_dual[len(problem.mass) :])
-    candidates = [
-        normalize_rows(problem, np.nan_to_num(q))
-        for q in (dual_logs(program, point, problem, target.slope), conditional_logs(problem, mu))
-    ]
-    bounds = [lower_bound(problem, target, q, multipliers) for q in candidates]
-    best = int(np.argmax(bounds))
+    multipliers = np.nan_to_num(point.multipliers)
     error = rounding(problem, target, mu)
-    lower = bounds[best] - error
+    value = inc + target.gamma * idef + error
+    lower, tables = -np.inf, np.zeros(len(problem.row))
+    for candidate in (*point.tables, None):
+        if candidate is None and value - lower + error <= budget.wanted(value):
+            break
+        log_q = conditional_logs(problem, mu) if candidate is None else np.nan_to_num(candidate)
+        log_q = normalize_rows(problem, log_q)
+        bound = lower_bound(problem, target, log_q, multipliers)
+        if bound > lower:
+            lower, tables = bound, log_q
+    lower -= error
     if target.gamma == 0:  # the score is Inc, a sum of divergences, which needs no dual point
         lower = max(lower, 0.0)
     # By convexity, missing equations by r gains at most the multipliers times r.
     missed = float(np.abs(multipliers) @ np.abs(problem.hard_equations() @ mu))
-    return Stage(
-        point, beliefs, mu, inc, idef, error + missed, lower, candidates[best], multipliers
-    )
-
-
-def repair(problem: Problem, point: ConePoint) -> tuple[Beliefs, Floats]:
-    """Make an engine's point an exactly calibrated distribution; return it and its cells."""
-    beliefs = problem.calibrate(np.nan_to_num(point.x[: problem.size]))
-    return beliefs, problem.gather(beliefs.clusters)
+    return Stage(point.effort, beliefs, mu, inc, idef, error + missed, lower, tables, multipliers)

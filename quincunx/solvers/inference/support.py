@@ -6,12 +6,15 @@ a point where every remaining cell is positive, and an impossible event must rea
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from quincunx.graphs.arc import Arc
 from quincunx.graphs.cluster_tree import ClusterTree
 from quincunx.solvers.inference.arrays import Bools, Ints
+
+Item = TypeVar("Item")
 
 
 def home_of(tree: ClusterTree, arc: Arc) -> int:
@@ -102,11 +105,11 @@ def _drop_unreachable_rows(arc: Arc, masks: list[Bools], c: int, index: Ints) ->
     return bool(gone.any())
 
 
-def clashing(arcs: Sequence[Arc], possible: Callable[[Sequence[Arc]], bool]) -> list[Arc]:
+def clashing(arcs: Sequence[Item], possible: Callable[[Sequence[Item]], bool]) -> list[Item]:
     """Find a smallest-by-inclusion set of arcs that cannot all hold, by divide and conquer.
 
     Arguments:
-        arcs: arcs that together are not possible.
+        arcs: arcs, or what stands for them, that together are not possible.
         possible: says whether some arcs can hold together.
 
     Returns:
@@ -117,7 +120,7 @@ def clashing(arcs: Sequence[Arc], possible: Callable[[Sequence[Arc]], bool]) -> 
         problems", AAAI 2004.
     """
 
-    def explain(background: list[Arc], added: bool, candidates: list[Arc]) -> list[Arc]:
+    def explain(background: list[Item], added: bool, candidates: list[Item]) -> list[Item]:
         if added and not possible(background):
             return []
         if len(candidates) == 1:

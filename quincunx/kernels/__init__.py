@@ -1,0 +1,1 @@
+"""Loops over arrays that must be fast: one folder an operation."""

@@ -1,0 +1,1 @@
+"""Interior-point steps for entropies over a cluster tree."""
