@@ -1,6 +1,6 @@
 """Solvers: a problem in, a solution with its certificate out."""
 
-from quincunx.solvers.infer import Plan, SumProduct, infer, plan
+from quincunx.solvers.infer import infer
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.blame import Blame
 from quincunx.solvers.inference.bounds import Bounds
@@ -9,6 +9,7 @@ from quincunx.solvers.inference.convex_concave import ConvexConcave
 from quincunx.solvers.inference.descent import Descent
 from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.sensitivity import Sensitivity
+from quincunx.solvers.plan import Plan, SumProduct, plan
 from quincunx.solvers.removal import Removal, smallest_removal
 
 __all__ = [

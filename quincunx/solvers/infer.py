@@ -2,12 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Real
-from typing import TypeAlias
-
-import numpy as np
 
 from quincunx._errors import (
     ContradictionError,
@@ -19,77 +16,24 @@ from quincunx._errors import (
     TooLargeError,
 )
 from quincunx._types import Status
-from quincunx.graphs.arc import Arc
-from quincunx.graphs.bayesian_network import BayesianNetwork
-from quincunx.graphs.cluster_tree import ClusterTree, cluster_tree
-from quincunx.graphs.factor_graph import FactorGraph
 from quincunx.graphs.memory import require_memory
-from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Names
-from quincunx.graphs.variable import State, find_variable
+from quincunx.graphs.variable import State
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
-from quincunx.solvers.inference.conic import Conic
 from quincunx.solvers.inference.convex import solve_convex
 from quincunx.solvers.inference.convex_concave import ConvexConcave, solve_convex_concave
-from quincunx.solvers.inference.descent import Descent, joint_tree, solve_descent
-from quincunx.solvers.inference.difference import concave_arcs
-from quincunx.solvers.inference.interior_point import InteriorPoint
+from quincunx.solvers.inference.descent import Descent, solve_descent
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.point import Budget
 from quincunx.solvers.inference.problem import Problem, compile_problem
-from quincunx.solvers.inference.products import Product, as_product, solve_product
+from quincunx.solvers.inference.products import solve_product
 from quincunx.solvers.inference.stage import Run
-from quincunx.solvers.inference.support import home_of
 from quincunx.solvers.inference.uniqueness import is_unique
+from quincunx.solvers.plan import Model, Plan, Solver, SumProduct, plan
 
-Model: TypeAlias = PDG | BayesianNetwork | FactorGraph
-
-# A cell in a cone program: measured 8.4 to 9.4 kB at treewidth 2 to 6; large clusters take more.
-CELL_BYTES = 10_000
-LARGEST_BLOCK = 1500  # cells of a cluster up to which dense elimination is the faster
-BLOCK_BYTES = 8  # a pair of cells of one cluster, in elimination
-STATE_BYTES = 1500  # and each cell, its arcs and certificates included
-TABLE_BYTES = 24  # a cell's energy, its belief and one temporary
-LOGIT_BYTES = 500  # a cell in descent, with the steps that L-BFGS remembers; measured 440
-ENTRY_BYTES = 60  # and for each arc over it; measured 55
-UNIQUE_CELLS = 100_000  # above this, uniqueness at gamma = 0 is left unknown for networks
-
-
-@dataclass(frozen=True, slots=True)
-class SumProduct:
-    """Exact message passing on the cluster tree, where the optimum is a product of tables.
-
-    That is so when ``beta = gamma alpha`` on every row, as for Bayesian networks and factor
-    graphs, and at every gamma for a PDG whose arcs form a Bayesian network with alpha = 1.
-    """
-
-
-Solver: TypeAlias = SumProduct | InteriorPoint | Conic | ConvexConcave | Descent
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What :func:`infer` would do, before any of it is done.
-
-    Attributes:
-        pdg: the model as a PDG, with what is assumed.
-        gamma: the trade-off; None: the limit 0+.
-        tree: the cluster tree.
-        solver: the method.
-        product: how the optimum is a product of tables, where the solver is :class:`SumProduct`.
-        reason: why this method.
-        memory: bytes that the solve takes, roughly.
-    """
-
-    pdg: PDG
-    gamma: float | None
-    tree: ClusterTree
-    solver: Solver
-    product: Product | None
-    reason: str
-    memory: int
+UNIQUE_CELLS = 100_000  # above this, uniqueness at gamma = 0 is left unknown
 
 
 def infer(
@@ -159,182 +103,77 @@ def infer(
     """
     _check_arguments(tolerance, time_limit)
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+    budget = Budget(tolerance, deadline, progress)
     try:
         work = plan(model, gamma=gamma, solver=solver, assume=assume, order=order)
-        answer = replace(_solve(work, tolerance, deadline, start, progress), pdg=work.pdg)
+        answer = _solve(work, budget, start)
     except SolveError as error:
         failure = _failure(error, gamma)
         error.solution = failure
         if throw:
             raise
         return failure
-    if throw and answer.status is Status.INTERRUPTED:
-        interrupted = SolveInterrupted(answer.status.value)
-        interrupted.solution = answer
-        raise interrupted
-    if throw and answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
-        stopped = SolveError(f"{answer.status.value} {answer.message}")
-        stopped.solution = answer
-        raise stopped
+    if throw:
+        _raise_if_stopped(answer)
     return answer
 
 
-def plan(
-    model: Model,
-    *,
-    gamma: float | None = None,
-    solver: Solver | None = None,
-    assume: Mapping[str, State] | None = None,
-    order: Names | None = None,
-) -> Plan:
-    """Say what :func:`infer` would do with these arguments: tree, method, memory; solve nothing.
-
-    Raises:
-        ModelError: an argument is out of range, a name is unknown, or :class:`SumProduct` was
-            asked for where the optimum is no product of the tables.
-        TooLargeError: a cluster of more than 64 variables is needed.
-    """
-    if gamma is None and not isinstance(model, PDG):
-        gamma = 1.0  # at which a network or factor graph is its own optimum
-    if gamma is not None and not (isinstance(gamma, Real) and 0 <= gamma < math.inf):
-        raise ModelError(f"gamma must be a number in [0, inf), or None, not {gamma!r}")
-    if not isinstance(model, PDG | BayesianNetwork | FactorGraph):
-        raise ModelError(f"a model is a PDG, BayesianNetwork or FactorGraph, not {model!r}")
-    if isinstance(model, FactorGraph):
-        pdg = model.to_pdg(gamma or 1.0)
-    else:
-        pdg = model if isinstance(model, PDG) else model.to_pdg()
-    if not (assume is None or isinstance(assume, Mapping)):
-        raise ModelError(f"assume must be a mapping of names to states, not {assume!r}")
-    for name, state in (assume or {}).items():
-        variable = find_variable(pdg.variables, name)
-        one_hot = np.zeros(len(variable))
-        one_hot[variable.index(state)] = 1.0
-        pdg += Arc((), variable, one_hot, 0.0, math.inf, f"assume {name}={state}")
-    tree = cluster_tree(pdg.variables, (a.scope for a in pdg.arcs), order=order)
-    product = as_product(pdg, gamma)
-    if not (solver is None or isinstance(solver, Solver)):
-        raise ModelError(
-            "solver must be SumProduct(), InteriorPoint(), Conic(), ConvexConcave(), Descent() or "
-            f"None, not {solver!r}"
-        )
-    if isinstance(solver, SumProduct) and product is None:
-        raise ModelError(
-            "SumProduct() needs beta = gamma * alpha on every arc, or arcs that form a Bayesian "
-            "network with alpha = 1; use InteriorPoint(), or solver=None to have it chosen"
-        )
-    concave = concave_arcs(pdg, gamma) if gamma else ()
-    if solver is None:
-        convex = _convex_method(tree)
-        solver = SumProduct() if product else ConvexConcave(convex=convex) if concave else convex
-    if not isinstance(solver, SumProduct):
-        product = None
-    if isinstance(solver, Descent):
-        return _plan_descent(pdg, gamma, tree, solver)
-    return Plan(
-        pdg=pdg,
-        gamma=gamma,
-        tree=tree,
-        solver=solver,
-        product=product,
-        reason=product.reason if product else _reason(solver, concave),
-        memory=_memory(tree, solver),
-    )
+def _raise_if_stopped(answer: Inference) -> None:
+    if answer.status is Status.INTERRUPTED:
+        interrupted = SolveInterrupted(answer.status.value)
+        interrupted.solution = answer
+        raise interrupted
+    if answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
+        stopped = SolveError(f"{answer.status.value} {answer.message}")
+        stopped.solution = answer
+        raise stopped
 
 
-def _convex_method(tree: ClusterTree) -> InteriorPoint | Conic:
-    """Choose between elimination, cubic in a cluster's cells, and Clarabel's sparse algebra."""
-    return InteriorPoint() if max(tree.sizes, default=1) <= LARGEST_BLOCK else Conic()
-
-
-def _reason(solver: Solver, concave: Sequence[Arc]) -> str:
-    if not (concave and isinstance(solver, ConvexConcave)):
-        return "a convex program over the cluster tree"
-    names = ", ".join(arc.name for arc in concave[:3]) + (", ..." if len(concave) > 3 else "")
-    return (
-        f"gamma exceeds beta/alpha on {names}; that is outside the convex regime, where a local "
-        "optimum is sought and called one"
-    )
-
-
-def _memory(tree: ClusterTree, solver: Solver) -> int:
-    if isinstance(solver, ConvexConcave):
-        solver = solver.convex
-    cells = sum(tree.sizes)
-    if isinstance(solver, SumProduct):
-        return TABLE_BYTES * cells
-    if isinstance(solver, InteriorPoint):
-        return BLOCK_BYTES * sum(size * size for size in tree.sizes) + STATE_BYTES * cells
-    return CELL_BYTES * cells
-
-
-def _plan_descent(pdg: PDG, gamma: float | None, tree: ClusterTree, solver: Descent) -> Plan:
-    if gamma is None:
-        raise ModelError(
-            "Descent() needs a gamma, as the limit 0+ is no minimum of one function; give a small "
-            "one, such as 1e-8, or use InteriorPoint() for the limit"
-        )
-    if solver.over == "joint":
-        tree = joint_tree(pdg.variables)
-    entries = sum(tree.sizes[home_of(tree, arc)] for arc in pdg.arcs)
-    return Plan(
-        pdg=pdg,
-        gamma=gamma,
-        tree=tree,
-        solver=solver,
-        product=None,
-        reason=f"descent on logits over {solver.over}, as asked",
-        memory=LOGIT_BYTES * sum(tree.sizes) + ENTRY_BYTES * entries,
-    )
-
-
-def _solve(
-    work: Plan,
-    tolerance: float,
-    deadline: float,
-    start: Inference | None,
-    progress: Callable[[str], None] | None,
-) -> Inference:
+def _solve(work: Plan, budget: Budget, start: Inference | None) -> Inference:
     require_memory(
         work.memory,
         f"a cluster tree of width {work.tree.treewidth} with {sum(work.tree.sizes):,} cells",
     )
+    if start is not None and not isinstance(start, Inference):
+        raise ModelError(f"start must be an earlier answer of infer, not {start!r}")
+    answer = _solve_core(work, budget, start)
+    if work.reduced.changed:
+        answer = work.reduced.restore(answer, work.tree)
+    solved = answer.status in (Status.OPTIMAL, Status.NEARLY_OPTIMAL)
+    unsettled = work.gamma == 0 and answer.unique is None and solved
+    if unsettled and answer.beliefs and sum(work.tree.sizes) <= UNIQUE_CELLS:
+        problem = compile_problem(work.pdg, work.tree)
+        unique = is_unique(problem, problem.gather(answer.beliefs.clusters))
+        answer = replace(answer, unique=unique)
+    return replace(answer, pdg=work.pdg)
+
+
+def _solve_core(work: Plan, budget: Budget, start: Inference | None) -> Inference:
+    """Solve what presolve left."""
     if work.product is not None:
-        answer = solve_product(work.pdg, work.tree, work.product, work.gamma)
-        if work.gamma == 0 and sum(work.tree.sizes) <= UNIQUE_CELLS and answer.beliefs:
-            problem = compile_problem(work.pdg, work.tree)
-            cells = problem.gather(answer.beliefs.clusters)
-            answer = replace(answer, unique=is_unique(problem, cells))
-        return answer
-    if progress:
-        progress("compiling the cluster tree")
-    problem = compile_problem(work.pdg, work.tree)
+        return solve_product(work.reduced.pdg, work.core, work.product, work.gamma)
+    if budget.progress:
+        budget.progress("compiling the cluster tree")
+    problem = compile_problem(work.reduced.pdg, work.core, work.reduced.potentials)
     if isinstance(work.solver, Descent):
         assert work.gamma is not None
-        budget = Budget(tolerance, deadline, progress)
         return solve_descent(problem, work.gamma, work.solver, budget)
-    assert isinstance(work.solver, Conic | InteriorPoint | ConvexConcave)
-    cells: Floats | None = None
-    if start is not None:
-        if not isinstance(start, Inference):
-            raise ModelError(f"start must be an earlier answer of infer, not {start!r}")
-        cells = _cells_of(problem, start)
+    assert not isinstance(work.solver, SumProduct)
+    cells = None if start is None else _cells_of(work, problem, start)
     if isinstance(work.solver, ConvexConcave):
-        budget = Budget(tolerance, deadline, progress)
         return solve_convex_concave(problem, work.gamma, work.solver, budget, cells)
     if cells is not None:
-        earlier = _recheck(problem, work.gamma, cells, tolerance)
+        earlier = _recheck(problem, work.gamma, cells, budget.tolerance)
         if earlier is not None:
             return earlier
-    run = Run(work.solver, Budget(tolerance, deadline, progress))
-    return solve_convex(problem, work.gamma, run, cells)
+    return solve_convex(problem, work.gamma, Run(work.solver, budget), cells)
 
 
-def _cells_of(problem: Problem, start: Inference) -> Floats | None:
+def _cells_of(work: Plan, problem: Problem, start: Inference) -> Floats | None:
     """Return an earlier answer's masses [N] for this problem's cells; None where it has none."""
     if start.beliefs is None:
         return None
-    if start.beliefs.tree.variables != problem.tree.variables:
+    if start.beliefs.tree.variables != work.tree.variables:
         raise ModelError("start is the answer to a model with other variables")
     clusters = range(len(problem.tree.clusters))
     return problem.gather([start.beliefs.marginal(problem.tree.names(c)).values for c in clusters])

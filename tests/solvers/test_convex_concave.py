@@ -200,27 +200,40 @@ def test_two_priors_at_a_vertex(gamma):
     np.testing.assert_allclose(answer.query("A").values, [0, 1], atol=1e-7)
 
 
-@pytest.mark.parametrize("hard", [False, True])
-def test_one_strong_arc_is_proved_optimal(hard):
+def test_one_strong_arc_is_proved_optimal():
     """Here the score is convex all the same: -0.6 H(A) - 0.4 H(B|A) - E log p(B|A)."""
-    arcs = [q.Arc(A, B, NOISY, alpha=2.0, beta=1.0)]
+    pdg = q.PDG([q.Arc(A, B, NOISY, alpha=2.0, beta=1.0)])
+    answer = q.infer(pdg, gamma=0.6, solver=q.ConvexConcave())
     costs = -0.4 * np.log((np.array(NOISY) ** 2.5).sum(axis=1))
     weights = np.exp(-costs / 0.6)
-    value, source = -0.6 * math.log(weights.sum()), weights / weights.sum()
-    if hard:  # its own 0.6 H(A) cancels the graph's
-        source = np.array([0.25, 0.75])
-        value = float(source @ costs)
-        arcs.append(q.Arc([], A, source, beta=math.inf))
-    answer = q.infer(q.PDG(arcs), gamma=0.6)
+    value = -0.6 * math.log(weights.sum())
     assert answer.status is Status.OPTIMAL
     assert "convex-concave" in answer.method
     assert answer.inconsistency == pytest.approx(value, abs=2e-8)
     assert answer.inconsistency - answer.gap <= value + 1e-13
+    np.testing.assert_allclose(answer.query("A").values, weights / weights.sum(), atol=1e-4)
+
+
+def test_hard_arcs_stay_equations():
+    """The same five times as large, with hard arcs whose 3 H(A) and 3 H(C|A) cancel the graph's."""
+    prior = np.array([0.25, 0.75])
+    arcs = [
+        q.Arc(A, B, NOISY, alpha=2.0, beta=5.0),
+        q.Arc([], A, prior, beta=math.inf, label="prior"),
+        q.Arc(A, C, NOISY, beta=math.inf),
+    ]
+    answer = q.infer(q.PDG(arcs), gamma=3.0)
+    costs = -2.0 * np.log((np.array(NOISY) ** 2.5).sum(axis=1))
+    value = float(prior @ costs)
+    assert answer.status is Status.OPTIMAL
+    assert answer.inconsistency == pytest.approx(value, abs=5e-8)
+    assert answer.inconsistency - answer.gap <= value + 1e-12
     assert answer.residual <= 1e-9
-    np.testing.assert_allclose(answer.query("A").values, source, atol=1e-4)
-    if hard:
-        (prices,) = answer.multipliers.values()
-        assert prices.shape == (1, 2)
+    np.testing.assert_allclose(answer.query("A").values, prior, atol=1e-8)
+    np.testing.assert_allclose(answer.query("C", {"A": "f"}).values, NOISY[1], atol=1e-8)
+    # The price of mu(A=t) = 0.25 is minus the score's slope there, C's hard entropy cancelling.
+    slope = costs[0] - costs[1] + 3.0 * math.log(0.25 / 0.75)
+    assert answer.multipliers["prior"][0, 0] == pytest.approx(-slope, abs=1e-4)
 
 
 @pytest.mark.parametrize("gamma", [0, None, 0.3])

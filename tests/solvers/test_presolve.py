@@ -274,7 +274,7 @@ def test_rows_without_effect_are_even():
 def test_nothing_is_said_of_uniqueness_at_zero():
     clash = [q.Arc([], A, [0.3, 0.7]), q.Arc([], A, [0.6, 0.4])]
     for gamma, unique in ((0.0, None), (0.1, True), (None, True)):
-        assert solved_whole(q.PDG(clash), gamma).unique is True
+        assert q.infer(q.PDG(clash), gamma=gamma).unique is True
         assert solved_reduced(q.PDG([*clash, q.Arc(A, B, NOISY)]), gamma)[1].unique is unique
 
 
@@ -296,10 +296,17 @@ def test_the_interval_holds_the_value_to_forty_digits():
     assert answer.gap < 1e-12
 
 
-def test_the_limit_keeps_leaves_whose_cost_varies():
+def test_the_limit_carries_costs_that_vary():
     pdg = q.PDG([q.Arc([], A, [0.3, 0.7]), q.Arc(A, B, NOISY, alpha=2.0)])
-    assert not presolve(pdg, None).changed
-    assert not presolve(pdg, 0.1).pdg.variables
+    reduced = presolve(pdg, None)
+    assert not reduced.pdg.variables and not reduced.potentials
+    clash = q.PDG([*pdg.arcs, q.Arc([], A, [0.6, 0.4])])
+    assert len(presolve(clash, None).potentials) == 1
+    for solver in (q.InteriorPoint(), q.Conic()):
+        whole, part = q.infer(clash, solver=solver), q.infer(clash)
+        assert math.isclose(whole.idef, part.idef, abs_tol=1e-6)
+        found, wanted = part.query(["A", "B"]).values, whole.query(["A", "B"]).values
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
     even = q.PDG([q.Arc([], A, [0.3, 0.7]), q.Arc(A, B, [[0.2, 0.8], [0.2, 0.8]], alpha=2.0)])
     reduced, answer = solved_reduced(even, None)
     assert not reduced.pdg.variables

@@ -101,7 +101,8 @@ def step(
     moved, _, _ = newton(np.zeros(n))
     slack_moved = -slack * (1 + moved / mass)
     primal, dual = min(1.0, longest(mass, moved)), min(1.0, longest(slack, slack_moved))
-    after, now = (mass + primal * moved) @ (slack + dual * slack_moved), mass @ slack
+    now = float(mass @ slack)
+    after = float((mass + primal * moved) @ (slack + dual * slack_moved))
     target = min(1.0, max(1e-3, (after / now) ** 3)) * now / n - moved * slack_moved
     moved, price, equation_price = newton(target)
     slack_moved = (target - slack * moved) / mass - slack

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,6 @@ from quincunx.solvers.inference.objective import objective, require_proper
 from quincunx.solvers.inference.point import Effort
 from quincunx.solvers.inference.problem import Problem
 from quincunx.solvers.inference.stage import ConvexMethod, Run, solve_at
-from quincunx.solvers.inference.uniqueness import is_unique
 
 RESIDUAL = 1e-8  # largest violation of a hard arc that counts as none
 
@@ -47,7 +47,6 @@ def solve_convex(
     scaled = replace(problem, beta=problem.beta / unit)
     wide = replace(run, budget=replace(run.budget, unit=max(1.0, unit)))
     stats: dict[str, object] = {}
-    unique: bool | None = True
     idef_lower, loose = -math.inf, False
     if gamma is None:
         limit = solve_limit(scaled, wide)
@@ -66,9 +65,6 @@ def solve_convex(
     gap = abs(value - stage.lower * unit)
     residual = problem.residual(stage.mu)
     status, message = _judge(efforts, gap, run.budget.tolerance * (1 + abs(value)), residual, loose)
-    if gamma == 0:
-        usable = status in (Status.OPTIMAL, Status.NEARLY_OPTIMAL)
-        unique = is_unique(problem, stage.mu) if usable else None
     stats.update(_stats(problem, efforts, started))
     return Inference(
         status=status,
@@ -82,26 +78,30 @@ def solve_convex(
         idef=stage.idef,
         idef_lower=idef_lower,
         residual=residual,
-        unique=unique,
+        unique=None if gamma == 0 else True,
         multipliers=by_arc(problem, stage.multipliers * unit),
     )
 
 
 def method_name(solver: ConvexMethod) -> str:
+    """Name a method for people."""
     if isinstance(solver, InteriorPoint):
         return "interior point over the cluster tree"
     return f"cone programs ({solver.engine})"
 
 
 def by_arc(problem: Problem, multipliers: Floats) -> dict[str, Floats]:
-    """Spread the hard arcs' multipliers [E] over tables by the arcs' names."""
+    """Spread the hard arcs' multipliers [E] over tables by the arcs' names, where these tell."""
     at = np.nonzero(problem.free_entries(problem.hard))[0]
     if len(multipliers) != len(at):
         return {}
     tables: dict[str, Floats] = {}
+    names = Counter(arc.name for arc in problem.arcs if math.isinf(arc.beta))
     for entry, price in zip(at.tolist(), multipliers.tolist(), strict=True):
         row = int(problem.row[entry])
         arc = problem.arcs[int(problem.arc[row])]
+        if names[arc.name] > 1:
+            continue
         table = tables.setdefault(arc.name, np.zeros(arc.rows.shape))
         table[int(problem.source[row]), int(problem.target[entry])] = price
     return tables

@@ -91,11 +91,6 @@ class _Descent:
     programs: int
     iterations: int
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the deadline or the user ended it."""
-        return self.last.effort.timed_out or self.last.effort.interrupted
-
 
 def solve_convex_concave(
     problem: Problem,
@@ -134,17 +129,19 @@ def solve_convex_concave(
     if not gamma or not (score := difference(scaled, gamma / unit)).weight.any():
         return solve_convex(problem, gamma, Run(solver.convex, budget), start)
     run = Run(solver.convex, replace(budget, progress=None, unit=max(1.0, unit)))
+    tell = budget.progress or (lambda _: None)
+    tell("bounding the score from below")
     lower = global_lower_bound(scaled, score, run)
     found: list[_Descent] = []
-    for tables in _first_tables(scaled, score, solver, run, start):
-        if budget.progress:
-            budget.progress(f"descent {len(found) + 1} of {solver.starts + (start is not None)}")
+    uppers: list[float] = []
+    for tables in _first_tables(scaled, solver, run, start):
+        tell(f"descent {len(found) + 1} of {solver.starts + (start is not None)}")
         found.append(_descend(scaled, score, tables, run, solver.iterations))
-        upper = _upper(scaled, score, found[-1])
-        if found[-1].stopped or upper - lower <= run.budget.wanted(upper):
+        uppers.append(_upper(scaled, score, found[-1]))
+        if _stopped(found[-1].last) or uppers[-1] - lower <= run.budget.wanted(uppers[-1]):
             break
-    best = min(found, key=lambda d: d.scores[-1])
-    value = _upper(scaled, score, best) * unit
+    best = found[int(np.argmin(uppers))]
+    value = min(uppers) * unit
     gap = abs(value - lower * unit)
     wanted = budget.tolerance * (1 + abs(value))
     residual = problem.residual(best.best.mu)
@@ -177,7 +174,7 @@ def solve_convex_concave(
 
 
 def _first_tables(
-    problem: Problem, score: Difference, solver: ConvexConcave, run: Run, start: Floats | None
+    problem: Problem, solver: ConvexConcave, run: Run, start: Floats | None
 ) -> Iterator[Floats]:
     """Yield conditional tables, as logarithms [M], to begin the descents with."""
     if start is not None:
@@ -188,6 +185,8 @@ def _first_tables(
 def _usual_tables(problem: Problem, solver: ConvexConcave, run: Run) -> Iterator[Floats]:
     yield normalize_rows(problem, np.zeros(len(problem.row)))
     end = solve_at(problem, objective(problem, largest_gamma(problem)), run)
+    if end.effort.interrupted:
+        raise KeyboardInterrupt
     yield floored_logs(problem, end.mu)
     yield normalize_rows(problem, safe_log(problem.table))
     rng = np.random.default_rng(solver.seed)
@@ -214,10 +213,12 @@ def _descend(problem: Problem, score: Difference, tables: Floats, run: Run, most
     scores = [_score(best, gamma)]
     before = tables = floored_logs(problem, best.mu)
     programs, iterations, step, stationarity = 1, best.effort.iterations, 1.0, np.inf
-    while programs < most and not (last.effort.timed_out or last.effort.interrupted):
+    while programs < most and not _stopped(last):
         ahead = normalize_rows(problem, tables + (step - 1) * (tables - before))
         last = solve_at(problem, majorizer(problem, score, ahead), run, best.mu)
         programs, iterations = programs + 1, iterations + last.effort.iterations
+        if _stopped(last):  # it may miss hard arcs
+            break
         gain = scores[-1] - _score(last, gamma)
         wanted = run.budget.wanted(scores[-1])
         if step == 1:
@@ -230,6 +231,10 @@ def _descend(problem: Problem, score: Difference, tables: Floats, run: Run, most
             stationarity = np.inf
         step = step * GROWTH if gain > wanted else 1.0
     return _Descent(best, last, tuple(scores), float(stationarity), programs, iterations)
+
+
+def _stopped(stage: Stage) -> bool:
+    return stage.effort.timed_out or stage.effort.interrupted
 
 
 def _score(stage: Stage, gamma: float) -> float:
@@ -255,7 +260,7 @@ def _judge(
     if gap > wanted:
         says.append(f"The global optimum is lower by at most {gap:.3g} nats.")
         if stationarity > wanted:
-            says.append(f"The descent had not come to rest: {stationarity:.2g} nats may be left.")
+            says.append("The descent has not come to rest; more iterations may help.")
     if residual > RESIDUAL:
         says.append(f"The hard arcs are missed by up to {residual:.2g}.")
     if not says:

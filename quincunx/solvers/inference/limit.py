@@ -130,6 +130,7 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run, solver: Conic) -
     alpha = np.where(frozen, problem.alpha, 0.0)
     soft = np.where(problem.hard, 0.0, alpha)
     linear = problem.joint.T @ (-soft[problem.row] * safe_log(table))
+    linear += problem.potential
     # Hard rows in the form that the objective at gamma > 0 has, so that multipliers carry over.
     linear += problem.rows.T @ np.where(problem.hard, alpha * row_entropy(problem), 0.0)
     slope = np.where(~frozen & (problem.width > 1), np.maximum(-problem.alpha, 0.0), 0.0)

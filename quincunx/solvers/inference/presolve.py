@@ -148,12 +148,16 @@ class _Leaf:
         return sources, self.cost.reshape([len(v) for v in sources])
 
 
+def untouched(pdg: PDG, gamma: float | None) -> Reduced:
+    """Return a graph as it is, nothing reduced."""
+    return Reduced(pdg, gamma, pdg, (), 0.0, (), {}, {}, 0.0)
+
+
 def presolve(pdg: PDG, gamma: float | None) -> Reduced:
     """Reduce a graph for one gamma; :class:`Reduced` says what stays the same.
 
     A leaf stays if its targets have a potential together with variables that are not its sources,
-    or if ``beta <= gamma (alpha - 1)`` on a row. In the limit 0+ it goes only if its cost is the
-    same for all source states, as with alpha = 1.
+    or if ``beta <= gamma (alpha - 1)`` on a row.
 
     Arguments:
         pdg: the graph.
@@ -226,9 +230,7 @@ def _solve_leaf(arc: Arc, potentials: Sequence[Potential], gamma: float | None) 
     shape = [len(v) for v in arc.scope]
     belief = Arc(arc.sources, arc.targets, conditional.reshape(shape), label=arc.label)
     hard = math.isinf(arc.beta) and bool(((arc.rows > 0).sum(axis=1) > 1).any())
-    leaf = _Leaf(arc, belief, cost, hard_prices(arc, prices, gamma) if hard else None)
-    # The second stage of the limit has no place for potentials.
-    return None if gamma is None and leaf.varies else leaf
+    return _Leaf(arc, belief, cost, hard_prices(arc, prices, gamma) if hard else None)
 
 
 def _spread(potentials: Sequence[Potential], variables: Sequence[Variable]) -> Floats:

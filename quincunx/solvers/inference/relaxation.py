@@ -47,12 +47,14 @@ def global_lower_bound(problem: Problem, score: Difference, run: Run) -> float:
     best = -math.inf
     for target in _relaxations(wide, score):
         stage = solve_at(wide, target, run)
+        if stage.effort.interrupted:
+            raise KeyboardInterrupt
         bound = lower_bound(wide, target, stage.log_q, stage.multipliers)
         bound -= rounding(wide, target, stage.mu)
         if not bound > best:
             break
         best = bound
-        if run.budget.spent or stage.effort.interrupted:
+        if run.budget.spent:
             break
     return best
 
