@@ -14,24 +14,27 @@ from benchmarks._pdg_original import solve_original
 GAMMAS: tuple[float | None, ...] = (0.0, None, 1e-3, 0.3)
 
 
-def random_pdg(n: int, seed: int) -> q.PDG:
-    """Draw a PDG of treewidth 2: 2 or 3 states, 1.5 arcs a variable, alpha = beta = 1.
+def random_pdg(n: int, seed: int, width: int = 2, states: tuple[int, int] = (2, 3)) -> q.PDG:
+    """Draw a PDG over a random k-tree, k the treewidth: 1.5 arcs a variable, alpha = beta = 1.
 
-    A random 2-tree has n - 2 cliques. Each gets an arc over all its three variables, so that the
-    graph is the whole 2-tree; the other arcs fall into random cliques and have 0 to 2 sources.
+    A random k-tree has n - k cliques. Each gets an arc over all its variables, so that the graph
+    is the whole k-tree; the other arcs fall into random cliques and have 0 to 2 sources.
     """
     rng = np.random.default_rng([n, seed])
-    variables = [q.Variable(f"X{i}", range(k)) for i, k in enumerate(rng.integers(2, 4, size=n))]
-    cliques = [[0, 1, 2]]
-    for v in range(3, n):
-        base = rng.choice(cliques[int(rng.integers(len(cliques)))], 2, replace=False)
+    variables = [
+        q.Variable(f"X{i}", range(k))
+        for i, k in enumerate(rng.integers(states[0], states[1] + 1, size=n))
+    ]
+    cliques = [list(range(width + 1))]
+    for v in range(width + 1, n):
+        base = rng.choice(cliques[int(rng.integers(len(cliques)))], width, replace=False)
         cliques.append([*map(int, base), v])
     arcs = []
     for a in range(3 * n // 2):
         spans = a < len(cliques)
         clique = cliques[a if spans else int(rng.integers(len(cliques)))]
         *sources, target = (variables[i] for i in rng.permutation(clique))
-        sources = sources[: 2 if spans else int(rng.integers(3))]
+        sources = sources[: width if spans else int(rng.integers(3))]
         rows = rng.random([len(v) for v in (*sources, target)])
         arcs.append(q.Arc(sources, target, rows / rows.sum(axis=-1, keepdims=True)))
     return q.PDG(arcs, variables)

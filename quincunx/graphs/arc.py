@@ -82,6 +82,8 @@ class Arc:
 
     def _checked(self, table: ArrayLike) -> Floats:
         try:
+            if np.iscomplexobj(table):  # NumPy would drop imaginary parts with a warning only
+                raise TypeError("its entries are complex")
             values = np.array(table, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ModelError(

@@ -28,6 +28,9 @@ from quincunx.graphs.table import (
 from quincunx.graphs.variable import State
 
 
+FLOAT64 = np.dtype(np.float64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Beliefs:
     """A distribution that factorises over a cluster tree, given by its cluster marginals.
@@ -277,7 +280,7 @@ class Beliefs:
 def _frozen(table: ArrayLike) -> Floats:
     """Return a read-only array: the table itself where it is one, else a copy."""
     table = np.asarray(table)
-    if table.flags.writeable or table.dtype != np.float64:
+    if table.flags.writeable or table.dtype != FLOAT64:
         table = np.array(table, dtype=np.float64)
         table.setflags(write=False)
     return table

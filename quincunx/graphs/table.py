@@ -93,6 +93,8 @@ class Table:
         vs = variables_of(variables)
         names = [v.name for v in vs]
         try:
+            if np.iscomplexobj(values):  # NumPy would drop imaginary parts with a warning only
+                raise TypeError("its entries are complex")
             array = np.array(values, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ModelError(f"a table over {names} must hold numbers: {error}") from None

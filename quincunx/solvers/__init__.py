@@ -9,6 +9,7 @@ from quincunx.solvers.inference.convex_concave import ConvexConcave
 from quincunx.solvers.inference.descent import Descent
 from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.sensitivity import Sensitivity
+from quincunx.solvers.path import Path, path
 from quincunx.solvers.plan import Plan, SumProduct, plan
 from quincunx.solvers.removal import Removal, smallest_removal
 
@@ -20,11 +21,13 @@ __all__ = [
     "Descent",
     "Inference",
     "InteriorPoint",
+    "Path",
     "Plan",
     "Removal",
     "Sensitivity",
     "SumProduct",
     "infer",
+    "path",
     "plan",
     "smallest_removal",
 ]

@@ -15,7 +15,7 @@ from quincunx._errors import (
     SolveInterrupted,
     TooLargeError,
 )
-from quincunx._types import Status
+from quincunx._types import Solution, Status
 from quincunx.graphs.memory import require_memory
 from quincunx.graphs.table import Names
 from quincunx.graphs.variable import State
@@ -101,7 +101,7 @@ def infer(
         O. E. Richardson, J. Y. Halpern, C. De Sa, "Inference for Probabilistic Dependency Graphs",
         UAI 2023.
     """
-    _check_arguments(tolerance, time_limit)
+    check_limits(tolerance, time_limit)
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     budget = Budget(tolerance, deadline, progress)
     try:
@@ -114,11 +114,12 @@ def infer(
             raise
         return failure
     if throw:
-        _raise_if_stopped(answer)
+        raise_if_stopped(answer)
     return answer
 
 
-def _raise_if_stopped(answer: Inference) -> None:
+def raise_if_stopped(answer: Solution) -> None:
+    """Raise, with the answer, where the user or the deadline ended the work, or it is useless."""
     if answer.status is Status.INTERRUPTED:
         interrupted = SolveInterrupted(answer.status.value)
         interrupted.solution = answer
@@ -185,8 +186,8 @@ def _recheck(
     """Return an earlier answer if it is certified to answer this problem too."""
     if cells is None or not gamma:
         return None
-    beliefs = problem.calibrate(cells)
-    mu = problem.gather(beliefs.clusters)
+    mu = problem.calibrated(cells)
+    beliefs = problem.beliefs(mu)
     target = objective(problem, gamma)
     inc, idef = problem.measure(mu)
     error = rounding(problem, target, mu)
@@ -208,7 +209,8 @@ def _recheck(
     )
 
 
-def _check_arguments(tolerance: float, time_limit: float | None) -> None:
+def check_limits(tolerance: float, time_limit: float | None) -> None:
+    """Raise :class:`ModelError` where a tolerance or a time limit is out of range."""
     if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise ModelError(f"tolerance must be in (0, 1) nats, not {tolerance!r}")
     if time_limit is not None and not (isinstance(time_limit, Real) and time_limit > 0):

@@ -1,6 +1,7 @@
 """What :func:`quincunx.infer` would do: the graph, the tree, the method, before any work."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -120,7 +121,7 @@ def plan(
             product = replace(product, reason="nothing is left to be optimised")
     concave = concave_arcs(reduced.pdg, gamma) if gamma else ()
     if solver is None:
-        convex = _convex_method(core)
+        convex = convex_method(core)
         solver = SumProduct() if product else ConvexConcave(convex=convex) if concave else convex
     if not isinstance(solver, SumProduct):
         product = None
@@ -143,8 +144,11 @@ def _graph(
     """Return the model as a PDG, with what is assumed, and the gamma meant."""
     if gamma is None and not isinstance(model, PDG):
         gamma = 1.0  # at which a network or factor graph is its own optimum
-    if gamma is not None and not (isinstance(gamma, Real) and 0 <= gamma < math.inf):
-        raise ModelError(f"gamma must be a number in [0, inf), or None, not {gamma!r}")
+    if gamma is not None:
+        # An integer can be finite and still too large for a float.
+        if not (isinstance(gamma, Real) and 0 <= gamma <= sys.float_info.max):
+            raise ModelError(f"gamma must be a number in [0, inf), or None, not {gamma!r}")
+        gamma = float(gamma)
     if not isinstance(model, PDG | BayesianNetwork | FactorGraph):
         raise ModelError(f"a model is a PDG, BayesianNetwork or FactorGraph, not {model!r}")
     if isinstance(model, FactorGraph):
@@ -161,7 +165,7 @@ def _graph(
     return pdg, gamma
 
 
-def _convex_method(tree: ClusterTree) -> InteriorPoint | Conic:
+def convex_method(tree: ClusterTree) -> InteriorPoint | Conic:
     """Choose between elimination, cubic in a cluster's cells, and Clarabel's sparse algebra."""
     return InteriorPoint() if max(tree.sizes, default=1) <= LARGEST_BLOCK else Conic()
 

@@ -7,7 +7,7 @@ import pytest
 
 import quincunx as q
 from quincunx.kernels.tree_elimination import _numba as compiled
-from quincunx.kernels.tree_elimination.layout import LANES, tree_layout
+from quincunx.kernels.tree_elimination.layout import LANES, with_equations
 from quincunx.kernels.tree_elimination.reference import constraints, solve_dense
 from quincunx.solvers.inference.problem import compile_problem
 from tests.problems import random_arc, random_pdg
@@ -16,11 +16,7 @@ from tests.problems import random_arc, random_pdg
 def layout_of(pdg):
     plan = q.plan(pdg, gamma=0.1)
     problem = compile_problem(plan.pdg, plan.tree)
-    parents = np.array(plan.tree.parents, dtype=np.int64)
-    tree = tree_layout(
-        problem.offsets, problem.sepset, parents, problem.calibration, problem.hard_equations()
-    )
-    return problem, tree
+    return problem, with_equations(problem.layout, problem.hard_equations())
 
 
 def with_hard_arcs(seed):

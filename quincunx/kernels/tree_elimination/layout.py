@@ -54,44 +54,60 @@ class TreeLayout(NamedTuple):
         return int((np.diff(self.cells) + np.diff(self.equations)).max(initial=1))
 
 
-def tree_layout(
-    cells: Indices, sepset: Indices, parent: Indices, calibration: Any, equations: Any
-) -> TreeLayout:
-    """Lay a cluster tree out for elimination.
+def tree_layout(cells: Indices, sepset: Indices, parent: Indices, calibration: Any) -> TreeLayout:
+    """Lay a cluster tree out for elimination, without further equations.
 
     Arguments:
         cells: int64 [clusters + 1], where each cluster's cells begin.
         sepset: int64 [N], each cell's calibration row; rows of one cluster are consecutive.
         parent: int64 [clusters].
         calibration: sparse CSR [K, N] with +1 at a cluster's cells and -1 at its parent's.
-        equations: sparse CSR [E, N], further equations, each within one cluster.
     """
-    count = len(parent)
-    first = sepset[cells[:-1]] if count else np.zeros(0, dtype=np.int64)
-    # The first cell need not be of the first group: the least row of a cluster is.
-    if count:
-        first = np.minimum.reduceat(sepset, cells[:-1])
+    first = np.minimum.reduceat(sepset, cells[:-1]) if len(parent) else np.zeros(0, dtype=np.int64)
     groups = np.append(first, calibration.shape[0]).astype(np.int64)
     below_start, below = _below(cells, parent, groups, calibration)
-    home = np.searchsorted(cells, equations.indices[equations.indptr[:-1]], side="right") - 1
-    order = np.argsort(home, kind="stable")
-    sorted_equations = equations[order]
-    owner = np.repeat(home[order], np.diff(sorted_equations.indptr))
-    sizes = np.diff(cells) + np.bincount(home, minlength=count)
+    none = np.zeros(0, dtype=np.int64)
+    sizes = np.diff(cells)
     stride = -(-sizes // LANES) * LANES
     return TreeLayout(
         cells=cells,
         groups=groups,
-        equations=np.concatenate([[0], np.cumsum(np.bincount(home, minlength=count))]).astype(
-            np.int64
-        ),
+        equations=np.zeros(len(cells), dtype=np.int64),
         parent=parent,
-        group=(sepset - np.repeat(first, np.diff(cells))).astype(np.int32),
+        group=(sepset - np.repeat(first, sizes)).astype(np.int32),
         below_start=below_start,
         below=below,
-        entry_start=sorted_equations.indptr.astype(np.int64),
-        entry_cell=(sorted_equations.indices - cells[owner]).astype(np.int32),
-        entry_value=sorted_equations.data.astype(np.float64),
+        entry_start=np.zeros(1, dtype=np.int64),
+        entry_cell=none.astype(np.int32),
+        entry_value=none.astype(np.float64),
+        block=np.concatenate([[0], np.cumsum(sizes * stride)]).astype(np.int64),
+        stride=stride.astype(np.int64),
+        equation_order=none,
+    )
+
+
+def with_equations(tree: TreeLayout, equations: Any) -> TreeLayout:
+    """Add further equations to a layout that has none.
+
+    Arguments:
+        tree: the layout.
+        equations: sparse CSR [E, N], each row within one cluster and not empty.
+    """
+    if equations.shape[0] == 0:
+        return tree
+    count = len(tree.parent)
+    home = np.searchsorted(tree.cells, equations.indices[equations.indptr[:-1]], side="right") - 1
+    order = np.argsort(home, kind="stable")
+    ordered = equations[order]
+    owner = np.repeat(home[order], np.diff(ordered.indptr))
+    number = np.bincount(home, minlength=count)
+    sizes = np.diff(tree.cells) + number
+    stride = -(-sizes // LANES) * LANES
+    return tree._replace(
+        equations=np.concatenate([[0], np.cumsum(number)]).astype(np.int64),
+        entry_start=ordered.indptr.astype(np.int64),
+        entry_cell=(ordered.indices - tree.cells[owner]).astype(np.int32),
+        entry_value=ordered.data.astype(np.float64),
         block=np.concatenate([[0], np.cumsum(sizes * stride)]).astype(np.int64),
         stride=stride.astype(np.int64),
         equation_order=order.astype(np.int64),

@@ -5,11 +5,10 @@ import sys
 
 import numpy as np
 
-from quincunx.solvers.inference.arrays import Floats, safe_log, sum_by
+from quincunx.solvers.inference.arrays import Floats, dot, safe_log, sum_by
 from quincunx.solvers.inference.cone_program import ConePoint, ConeProgram
 from quincunx.solvers.inference.objective import Objective
 from quincunx.solvers.inference.problem import Problem
-from quincunx.solvers.inference.sum_product import log_partition, min_sum
 
 FLOOR = 1e-13  # smallest entry of a dual table; a smaller one can only spoil the minimum
 
@@ -33,6 +32,8 @@ def lower_bound(
     Returns:
         The bound in nats; -inf where it overflows.
     """
+    from quincunx.kernels.tree_messages._numba import least_energy, log_partition
+
     energy = target.linear.copy()
     used = target.slope[problem.row] > 0
     if used.any():
@@ -43,13 +44,12 @@ def lower_bound(
     if not np.isfinite(energy).all():
         return -math.inf
     if target.gamma == 0:
-        return min_sum(problem.tree, problem.split(energy, math.inf))
+        return float(least_energy(problem.layout, energy))
     with np.errstate(over="ignore"):
         scaled = energy / target.gamma
     if not np.isfinite(scaled).all():
         return -math.inf
-    tables = problem.split(scaled, math.inf)
-    return -target.gamma * log_partition(problem.tree, tables)
+    return float(-target.gamma * log_partition(problem.layout, scaled))
 
 
 def rounding(problem: Problem, target: Objective, mu: Floats) -> float:
@@ -59,7 +59,7 @@ def rounding(problem: Problem, target: Objective, mu: Floats) -> float:
     thirty-two units in the last place a level of addition have been enough on all that was tried.
     """
     mass = problem.rows @ mu
-    size = float(np.abs(target.linear) @ mu + (target.slope * mass) @ np.log(problem.width))
+    size = dot(np.abs(target.linear), mu) + dot(target.slope * mass, np.log(problem.width))
     size += target.gamma * sum(math.log(c) for c in problem.tree.sizes)
     levels = math.log2(problem.size + len(problem.table) + 2)
     return 32 * sys.float_info.epsilon * levels * size

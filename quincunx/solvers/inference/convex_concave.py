@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from numbers import Integral
 
@@ -58,13 +58,13 @@ class ConvexConcave:
     starts: int = 8
     seed: int = 0
     iterations: int = 300
-    convex: ConvexMethod = InteriorPoint()
+    convex: ConvexMethod = field(default_factory=InteriorPoint)
 
     def __post_init__(self) -> None:
         """Check the options."""
         for name, least in (("starts", 1), ("seed", 0), ("iterations", 1)):
             value = getattr(self, name)
-            if not (isinstance(value, Integral) and value >= least):
+            if not (isinstance(value, Integral) and int(value) >= least):
                 raise ModelError(f"{name} must be an integer >= {least}, not {value!r}")
         if not isinstance(self.convex, ConvexMethod):
             raise ModelError(f"convex must be InteriorPoint() or Conic(), not {self.convex!r}")

@@ -102,8 +102,9 @@ def solve_descent(problem: Problem, gamma: float, solver: Descent, budget: Budge
     score = logit_score(problem, gamma)
     trail = Trail(score, budget)
     stopped = _descend(trail, solver)
-    beliefs = problem.calibrate(score.masses(np.exp(score.conditional_logs(trail.logits))))
-    mu = problem.gather(beliefs.clusters)
+    masses = score.masses(np.exp(score.conditional_logs(trail.logits)))
+    mu = problem.calibrated(masses)
+    beliefs = problem.beliefs(mu)
     inc, idef = problem.measure(mu)
     error = rounding(problem, replace(score.terms.convex, slope=np.abs(score.slope)), mu)
     value = inc + gamma * idef + error

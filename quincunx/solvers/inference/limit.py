@@ -136,8 +136,8 @@ def _freeze_and_solve(problem: Problem, first: Stage, run: Run, solver: Conic) -
     slope = np.where(~frozen & (problem.width > 1), np.maximum(-problem.alpha, 0.0), 0.0)
     equations = problem.freeze(frozen, table)
     point = solve_frozen(problem, linear, slope, equations, solver, run.budget, FREEZE_SHARE)
-    beliefs = problem.calibrate(np.nan_to_num(point.cells))
-    mu = problem.gather(beliefs.clusters)
+    mu = problem.calibrated(np.nan_to_num(point.cells))
+    beliefs = problem.beliefs(mu)
     inc, idef = problem.measure(mu)
     prices = np.zeros(len(problem.row))
     prices[problem.free_entries(frozen)] = point.multipliers

@@ -72,7 +72,7 @@ def optimal_face(problem: Problem, beliefs: Beliefs) -> OptimalFace:
     scaled = replace(problem, beta=problem.beta / (float(finite.max(initial=0.0)) or 1.0))
     tree = problem.tree
     tables = [beliefs.marginal(tree.names(c)).values for c in range(len(tree.clusters))]
-    answer = problem.gather(problem.calibrate(problem.gather(tables)).clusters)
+    answer = problem.calibrated(problem.gather(tables))
     all_rows = problem.freeze((problem.beta > 0) & (problem.width > 1), problem.table)
     if scaled.measure(answer)[0] <= CONSISTENT and _feasible(problem, all_rows):
         everywhere = np.ones(problem.size, dtype=np.bool_)

@@ -16,7 +16,17 @@ from quincunx.graphs.cluster_tree import ClusterTree
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import xlogx
 from quincunx.graphs.variable import Variable
-from quincunx.solvers.inference.arrays import Bools, Floats, Ints, Sparse, compact, safe_log, sum_by
+from quincunx.kernels.tree_elimination.layout import TreeLayout, tree_layout
+from quincunx.solvers.inference.arrays import (
+    Bools,
+    Floats,
+    Ints,
+    Sparse,
+    compact,
+    dot,
+    safe_log,
+    sum_by,
+)
 from quincunx.solvers.inference.hard import maximal_support
 from quincunx.solvers.inference.sum_product import sum_product
 from quincunx.solvers.inference.support import (
@@ -47,6 +57,7 @@ class Problem:
         masks: for each cluster the possible cells, in the shape of its table.
         offsets: int64 [clusters + 1], where each cluster's cells begin.
         sepset: int64 [N], the sepset row of each cell: one row a sepset state, one a root.
+        layout: the same tree for compiled loops.
         calibration: sparse [K, N]; ``calibration @ mu = mass`` says that neighbours agree.
         mass: float64 [K], 1 at the roots' rows, else 0.
         joint: sparse [M, N], the marginals ``mu(s, t)``.
@@ -69,6 +80,7 @@ class Problem:
     masks: tuple[Bools, ...]
     offsets: Ints
     sepset: Ints
+    layout: TreeLayout
     calibration: Sparse
     mass: Floats
     joint: Sparse
@@ -108,9 +120,9 @@ class Problem:
         soft = (self.beta > 0) & np.isfinite(self.beta)
         weight = np.where(soft, self.beta, 0.0)
         cross = weight[self.row] * mu_st * np.where(soft[self.row], safe_log(self.table), 0.0)
-        inc = float(weight @ negative_entropy - cross.sum())
+        inc = dot(weight, negative_entropy) - float(cross.sum())
         tree_entropy = float((mu * safe_log(self.sepset_mass(mu))).sum() - xlogx(mu).sum())
-        deficiency = float(self.potential @ mu) - float(self.alpha @ negative_entropy)
+        deficiency = dot(self.potential, mu) - dot(self.alpha, negative_entropy)
         return inc, deficiency - tree_entropy
 
     def hard_equations(self) -> Sparse:
@@ -145,9 +157,13 @@ class Problem:
     def split(self, values: Floats, fill: float = 0.0) -> list[Floats]:
         """Spread values over cells [N] into one full table a cluster, ``fill`` elsewhere."""
         tables = []
-        for c, mask in enumerate(self.masks):
+        offsets = self.offsets.tolist()
+        for mask, first, last in zip(self.masks, offsets[:-1], offsets[1:], strict=True):
+            if last - first == mask.size:  # nothing is impossible here
+                tables.append(values[first:last].reshape(mask.shape).copy())
+                continue
             table = np.full(mask.shape, fill)
-            table[mask] = values[self.offsets[c] : self.offsets[c + 1]]
+            table[mask] = values[first:last]
             tables.append(table)
         return tables
 
@@ -155,30 +171,23 @@ class Problem:
         """Collect full cluster tables into one vector over cells [N]; the inverse of split."""
         return _concat([t[m] for t, m in zip(tables, self.masks, strict=True)])
 
-    def calibrate(self, values: Floats) -> Beliefs:
-        """Turn approximate cell masses into an exactly calibrated distribution.
+    def calibrated(self, values: Floats) -> Floats:
+        """Turn approximate cell masses [N] into those of an exactly calibrated distribution.
 
-        Root tables are scaled to one; below, each cluster keeps its conditionals given its sepset
+        Root clusters are scaled to one; below, each cluster keeps its conditionals given its sepset
         and takes the sepset's mass from its parent. Where a cluster has no mass for a sepset state
         that its parent uses, it spreads evenly over the possible cells.
         """
-        done: list[Floats] = []
-        for c, table in enumerate(self.split(np.maximum(values, 0.0))):
-            rows = table.reshape(self.tree.sepset_size(c), -1)
-            sums = rows.sum(axis=1, keepdims=True)
-            if not (sums > 0).all():
-                even = self.masks[c].reshape(rows.shape) / np.maximum(
-                    self.masks[c].reshape(rows.shape).sum(axis=1, keepdims=True), 1
-                )
-                rows = np.where(sums > 0, rows, even)
-                sums = np.maximum(rows.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-            parent = self.tree.parents[c]
-            above = np.ones((1, 1))
-            if parent >= 0:
-                above = self.tree.sepset_marginal(c, done[parent]).reshape(-1, 1)
-            done.append((rows / sums * above).reshape(table.shape))
-            done[-1].setflags(write=False)
-        return Beliefs(self.tree, tuple(done))
+        from quincunx.kernels.tree_messages._numba import calibrate
+
+        return np.asarray(calibrate(self.layout, np.maximum(values, 0.0)))
+
+    def beliefs(self, mu: Floats) -> Beliefs:
+        """Wrap calibrated cells [N] up as beliefs."""
+        tables = self.split(mu)
+        for table in tables:
+            table.setflags(write=False)
+        return Beliefs(self.tree, tuple(tables))
 
     def row_name(self, r: int) -> str:
         """Write a row as ``arc [source=state, ...]``, for messages."""
@@ -307,6 +316,7 @@ def _assemble(
         masks=tuple(masks),
         offsets=offsets,
         sepset=sepset,
+        layout=tree_layout(offsets, sepset, np.array(tree.parents, dtype=np.int64), calibration),
         calibration=calibration,
         mass=mass,
         joint=joint,

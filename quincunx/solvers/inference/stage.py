@@ -117,8 +117,7 @@ def certify(problem: Problem, target: Objective, point: Point, budget: Budget) -
     The lower bound takes the best of the point's dual tables and, where these leave a gap, of the
     conditionals of the repaired point, which are optimal where both agree.
     """
-    beliefs = problem.calibrate(np.nan_to_num(point.cells))
-    mu = problem.gather(beliefs.clusters)
+    mu = problem.calibrated(np.nan_to_num(point.cells))
     inc, idef = problem.measure(mu)
     multipliers = np.nan_to_num(point.multipliers)
     error = rounding(problem, target, mu)
@@ -137,4 +136,5 @@ def certify(problem: Problem, target: Objective, point: Point, budget: Budget) -
         lower = max(lower, 0.0)
     # By convexity, missing equations by r gains at most the multipliers times r.
     missed = float(np.abs(multipliers) @ np.abs(problem.hard_equations() @ mu))
+    beliefs = problem.beliefs(mu)
     return Stage(point.effort, beliefs, mu, inc, idef, error + missed, lower, tables, multipliers)

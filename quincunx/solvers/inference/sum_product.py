@@ -1,8 +1,8 @@
-"""Sum-product and min-sum over a cluster tree: exact, one pass up and one down."""
+"""Sum-product over a cluster tree: exact, one pass up and one down."""
 
 from quincunx.graphs.beliefs import Beliefs
 from quincunx.graphs.cluster_tree import ClusterTree
-from quincunx.graphs.messages import least_by_row, normalize_energies
+from quincunx.graphs.messages import normalize_energies
 from quincunx.solvers.inference.arrays import Floats
 
 
@@ -35,16 +35,6 @@ def sum_product(tree: ClusterTree, energies: list[Floats]) -> tuple[Beliefs, flo
     return Beliefs(tree, tuple(tables)), log_z
 
 
-def log_partition(tree: ClusterTree, energies: list[Floats]) -> float:
-    """Return ``log sum_w exp(-sum_C E_C(w))`` in nats: the upward half of :func:`sum_product`.
-
-    Arguments:
-        tree: the cluster tree.
-        energies: as for :func:`sum_product`; overwritten.
-    """
-    return _upward(tree, list(energies))
-
-
 def _upward(tree: ClusterTree, tables: list[Floats]) -> float:
     """Turn energies into conditionals given the sepsets, as matrices; return log Z."""
     log_z = 0.0
@@ -57,22 +47,3 @@ def _upward(tree: ClusterTree, tables: list[Floats]) -> float:
         else:
             tables[parent] -= message.reshape(tree.message_shape(c))
     return log_z
-
-
-def min_sum(tree: ClusterTree, energies: list[Floats]) -> float:
-    """Return ``min_w sum_C E_C(w)``, by one pass to the roots.
-
-    Arguments:
-        tree: the cluster tree.
-        energies: for each cluster float64 of shape ``tree.shapes[c]``; +inf excludes.
-    """
-    tables = list(energies)
-    total = 0.0
-    for c in reversed(range(len(tables))):
-        least = least_by_row(tables[c].reshape(tree.sepset_size(c), -1))
-        parent = tree.parents[c]
-        if parent < 0:
-            total += float(least[0])
-        else:
-            tables[parent] += least.reshape(tree.message_shape(c))
-    return total

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quincunx.kernels.primal_dual.layout import EntropyTerms
-from quincunx.kernels.tree_elimination.layout import TreeLayout, tree_layout
+from quincunx.kernels.tree_elimination.layout import TreeLayout, with_equations
 from quincunx.solvers.inference.arrays import Floats, Ints, Sparse
 from quincunx.solvers.inference.equations import independent_equations
 from quincunx.solvers.inference.problem import Problem
@@ -38,11 +38,8 @@ class TreeProgram:
 
 def tree_program(problem: Problem, slope: Floats) -> TreeProgram:
     """Lay a problem out, with weights ``slope`` [R] on its rows' entropies."""
-    parents = np.array(problem.tree.parents, dtype=np.int64)
     equations = independent_equations(problem)
-    tree = tree_layout(
-        problem.offsets, problem.sepset, parents, problem.calibration, equations.matrix
-    )
+    tree = with_equations(problem.layout, equations.matrix)
     terms, entries, rows = entropy_terms(problem, slope)
     return TreeProgram(tree, terms, entries, rows, equations.origin)
 

@@ -1,0 +1,1 @@
+"""Messages along a cluster tree, over the cells that can have mass."""
