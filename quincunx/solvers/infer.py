@@ -69,8 +69,8 @@ def infer(
         time_limit: seconds for compiling and solving a convex program, kept to within one iteration
             of the engine; None: no limit.
         start: an earlier answer to the same model: if gamma > 0 and its beliefs are certified to be
-            within the tolerance for this problem, they are returned without solving. Elsewhere it
-            is not used.
+            within the tolerance for this problem, they are returned without solving; else methods
+            that can start from them. Outside the convex regime one descent more does.
         throw: raise when there is no answer; False: return it with a status that says why.
             Arguments that make no sense raise :class:`ModelError` either way.
         assume: states of variables held certain before solving (hard arcs): what follows if this
