@@ -1,7 +1,7 @@
 """The pictures that ``quincunx infer`` saves: the graph with its answers, the tree, the path."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from quincunx.cli._waiting import wait_for
 
 if TYPE_CHECKING:
     from quincunx.graphs import PDG, ClusterTree, Table
-    from quincunx.solvers import Inference
 
 PARTS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4)  # of the largest gamma
 LEGEND = 60  # letters of evidence that are written out in a legend
@@ -131,13 +130,20 @@ def save_path(report: Report, request: Request, file: str) -> list[str]:
     """
     from quincunx.graphs.draw import draw_path, titled
     from quincunx.graphs.draw.path import MOST_LINES
+    from quincunx.solvers import ConvexConcave, path
 
     pdg = report.answer.pdg
     assert pdg is not None
     gammas = _gammas(pdg)
-    found = wait_for(
-        lambda progress: [_at(gamma, pdg, request, progress) for gamma in gammas], "Following gamma"
+    engine = request.solver()
+    solver = None if engine is None else ConvexConcave(convex=engine)
+    followed = wait_for(
+        lambda progress: path(
+            pdg, gammas, solver=solver, tolerance=request.tolerance, progress=progress
+        ),
+        "Following gamma",
     )
+    found = followed.answers
     queries = [table.names for table in report.tables] if report.asked else []
     lines: dict[str, list[float]] = {}
     for answer in found:
@@ -163,15 +169,6 @@ def _gammas(pdg: "PDG") -> list[float | None]:
 
     end = min(1.0, bound_gamma(pdg))
     return [*(end * part for part in PARTS if end > 0), None]
-
-
-def _at(
-    gamma: float | None, pdg: "PDG", request: Request, progress: Callable[[str], None]
-) -> "Inference":
-    from quincunx.solvers import infer
-
-    progress(f"gamma = {'0+' if gamma is None else f'{gamma:g}'}")
-    return infer(pdg, gamma=gamma, solver=request.solver(), tolerance=request.tolerance)
 
 
 def _blame(report: Report) -> dict[str, float]:

@@ -27,7 +27,6 @@ from quincunx.graphs.table import (
 )
 from quincunx.graphs.variable import State
 
-
 FLOAT64 = np.dtype(np.float64)
 
 

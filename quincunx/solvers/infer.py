@@ -22,7 +22,7 @@ from quincunx.graphs.variable import State
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
-from quincunx.solvers.inference.convex import solve_convex
+from quincunx.solvers.inference.convex import RESIDUAL, solve_convex
 from quincunx.solvers.inference.convex_concave import ConvexConcave, solve_convex_concave
 from quincunx.solvers.inference.descent import Descent, solve_descent
 from quincunx.solvers.inference.objective import objective
@@ -194,7 +194,7 @@ def _recheck(
     value = inc + gamma * idef + error
     gap = value - lower_bound(problem, target, conditional_logs(problem, mu)) + error
     residual = problem.residual(mu)
-    if gap > tolerance * (1 + abs(value)) or residual > tolerance:
+    if gap > tolerance * (1 + abs(value)) or residual > RESIDUAL:
         return None
     return Inference(
         status=Status.OPTIMAL,

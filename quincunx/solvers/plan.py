@@ -116,7 +116,7 @@ def plan(
     core = cluster_tree(reduced.pdg.variables, reduced.scopes, order=core_order)
     if isinstance(solver, Descent) and solver.over == "joint":
         core = joint_tree(pdg.variables)
-    tree = reduced.extended_tree(core, order) if reduced.removed else core
+    tree = reduced.extended_tree(core, order) if reduced.changed else core
     if solver is None and reduced.removed and not reduced.potentials:
         product = as_product(reduced.pdg, gamma)
         if product and not reduced.pdg.arcs:

@@ -90,7 +90,11 @@ def test_every_point_is_calibrated_and_scored_by_the_definitions(seed, gamma, ov
     logits = 3 * np.random.default_rng(seed).standard_normal(score.problem.size)
     mu = score.masses(np.exp(score.conditional_logs(logits)))
     assert np.abs(score.problem.calibration @ mu - score.problem.mass).max() < 1e-15
-    joint = score.problem.beliefs(score.problem.calibrated(mu)).marginal([v.name for v in pdg.variables]).values.ravel()
+    joint = (
+        score.problem.beliefs(score.problem.calibrated(mu))
+        .marginal([v.name for v in pdg.variables])
+        .values.ravel()
+    )
     # measured 3e-14: rounding
     assert score.evaluate(logits)[0] == pytest.approx(joint_score(pdg, joint, gamma), abs=1e-12)
 

@@ -62,13 +62,17 @@ class Inference(Solution):
         """Bound on the total variation distance to the optimal joint distribution, in [0, 1].
 
         ``sqrt(gap / (2 gamma))``: the score is gamma-strongly convex in the Kullback-Leibler
-        divergence, and Pinsker's inequality turns that into total variation. At gamma = 0 and in
+        divergence, and Pinsker's inequality turns that into total variation. For a network at a
+        gamma beyond ``min beta/alpha``, that bound takes gamma's place. At gamma = 0 and in
         the limit the gap bounds no distance, nor does it outside the convex regime, and this is 1.
         Hard arcs hold within ``residual`` only, which this bound leaves out.
         """
         if not (self.gamma and self.unique):
             return 1.0
-        return min(1.0, math.sqrt(max(self.gap, 0.0) / (2 * self.gamma)))
+        arcs = self.pdg.arcs if self.pdg else ()
+        end = min((a.beta / a.alpha for a in arcs if a.alpha > 0), default=math.inf)
+        strength = min(self.gamma, end)
+        return min(1.0, math.sqrt(max(self.gap, 0.0) / (2 * strength))) if strength > 0 else 1.0
 
     def query(self, targets: Names, given: Mapping[str, State] | None = None) -> Table:
         """Return ``p(targets | given)`` under the beliefs, axes in the order asked.

@@ -8,7 +8,10 @@ import scipy.sparse as sp
 from quincunx.solvers.inference.arrays import Floats, Sparse
 from quincunx.solvers.inference.problem import Problem
 
-DEPENDENT = 1e-10  # singular values below this share of the largest entry count as zero
+# Singular values below this share of the largest entry count as zero. What hard arcs agree on up to
+# 1e-7 passes for agreed, as in ``hard``: kept as an equation, the difference of two tables in
+# single precision would rule out every state that both speak of.
+DEPENDENT = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +41,19 @@ def independent_equations(problem: Problem) -> Equations:
         return Equations(given, sp.csr_array((0, 0)))
     offsets = problem.offsets
     home = np.searchsorted(offsets, given.indices[given.indptr[:-1]], side="right") - 1
-    waiting: dict[int, list[tuple[Floats, Floats]]] = {}
+    every = sp.eye_array(given.shape[0], format="csr")
+    waiting: dict[int, list[tuple[Floats, Sparse]]] = {}
     for c in np.unique(home):
         rows = np.nonzero(home == c)[0]
         part = given[rows][:, offsets[c] : offsets[c + 1]].toarray()
-        waiting[int(c)] = [(part, np.eye(given.shape[0])[rows])]
+        waiting[int(c)] = [(part, every[rows])]
     kept: list[Sparse] = []
-    origins: list[Floats] = []
+    origins: list[Sparse] = []
     for c in reversed(range(len(problem.masks))):
         if c not in waiting:
             continue
         parts, sources = zip(*waiting.pop(c), strict=True)
-        matrix, origin = np.concatenate(parts), np.concatenate(sources)
+        matrix, origin = np.concatenate(parts), sp.vstack(sources).tocsr()
         own, above, own_origin, above_origin = _split(problem, c, matrix, origin)
         if len(own):
             width = sp.csr_array((len(own), offsets[c]))
@@ -61,12 +65,12 @@ def independent_equations(problem: Problem) -> Equations:
             waiting.setdefault(parent, []).append((above, above_origin))
     if not kept:
         return Equations(sp.csr_array((0, problem.size)), sp.csr_array((0, given.shape[0])))
-    return Equations(sp.vstack(kept).tocsr(), sp.csr_array(np.concatenate(origins)))
+    return Equations(sp.vstack(kept).tocsr(), sp.vstack(origins).tocsr())
 
 
 def _split(
-    problem: Problem, c: int, matrix: Floats, origin: Floats
-) -> tuple[Floats, Floats, Floats, Floats]:
+    problem: Problem, c: int, matrix: Floats, origin: Sparse
+) -> tuple[Floats, Floats, Sparse, Sparse]:
     """Separate what a cluster's equations say within its groups from what they say of the sepset.
 
     Returns:
@@ -76,21 +80,22 @@ def _split(
     group = problem.sepset[cells] - problem.sepset[cells].min()
     count = np.bincount(group)
     scale = np.abs(matrix).max(axis=1, keepdims=True)
-    matrix, origin = matrix / scale, origin / scale
+    matrix = matrix / scale
     sums = np.zeros((len(matrix), len(count)))
     for g in range(len(count)):
         sums[:, g] = matrix[:, group == g].sum(axis=1)
     means = sums / count
     rotation, size, _ = np.linalg.svd(matrix - means[:, group], full_matrices=True)
     rank = int((size > DEPENDENT).sum())
-    own, own_origin = rotation[:, :rank].T @ matrix, rotation[:, :rank].T @ origin
+    turned = sp.csr_array(rotation.T / scale.T) @ origin
+    own, own_origin = rotation[:, :rank].T @ matrix, turned[:rank]
     parent = problem.tree.parents[c]
     if parent < 0 or rank == len(matrix):
-        return own, matrix[:0], own_origin, origin[:0]
+        return own, matrix[:0], own_origin, turned[:0]
     left = rotation[:, rank:].T
     first = int(problem.sepset[cells].min())
     above = slice(problem.offsets[parent], problem.offsets[parent + 1])
     below = -problem.calibration[first : first + len(count), above]  # 1 where a cell is in a group
     lifted = (left @ means) @ below.toarray()
     told = np.abs(lifted).max(axis=1) > DEPENDENT
-    return own, lifted[told], own_origin, (left @ origin)[told]
+    return own, lifted[told], own_origin, turned[rank:][told]
