@@ -11,7 +11,7 @@ import numpy as np
 
 import quincunx as q
 
-MOST_WORLDS = 500
+MOST_WORLDS = 300
 GAMMAS = (0.0, None, 1e-8, 1e-3, 0.1, 1.0, 5.0)
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 50.0, -0.5)
 TINY = 1e-12
@@ -27,7 +27,7 @@ class Case:
 
 
 def draw_case(seed):
-    """Draw a valid case: 1 to 9 variables of 1 to 5 states, at most 500 joint states."""
+    """Draw a valid case: 1 to 9 variables of 1 to 5 states, at most 300 joint states."""
     rng = np.random.default_rng([seed, 1])
     variables = _variables(rng)
     arcs = [_arc(rng, variables) for _ in range(int(rng.integers(0, 2 * len(variables) + 1)))]
@@ -100,7 +100,7 @@ def _table(rng, sources, targets):
 
 
 def _beside(rng, arc):
-    """Draw another arc between the same variables, at times with the same numbers or the axes turned."""
+    """Draw another arc between the same variables, at times the same numbers or turned axes."""
     sources, targets = arc.sources, arc.targets
     if len(targets) > 1 and rng.random() < 0.3:
         targets = targets[::-1]

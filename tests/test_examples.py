@@ -1,14 +1,20 @@
 """The examples that people read: in docstrings, in README.md and in docs/."""
 
+import contextlib
 import doctest
 import importlib
+import io
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import quincunx
+from quincunx.cli import app
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -21,6 +27,8 @@ PAGES = [
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if path.is_file() and "```python\n" in path.read_text()
 ]
+BLOCK = re.compile(r"^```(python|text|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -35,11 +43,41 @@ def test_examples_in_docstrings(name):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples_on_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     text = page.read_text()
     # One namespace for the page, so that a later block can use what an earlier one made.
     names: dict[str, object] = {}
-    for block in re.finditer(r"(?<=^```python\n).*?(?=^```$)", text, re.DOTALL | re.MULTILINE):
-        if "import torch" in block.group():
-            pytest.importorskip("torch")
-        above = "\n" * text.count("\n", 0, block.start())  # so that an error shows its line
-        exec(compile(above + block.group(), str(page), "exec"), names)
+    printed, end = "", 0
+    for block in BLOCK.finditer(text):
+        kind, content = block.groups()
+        above = "\n" * text.count("\n", 0, block.start(2))  # so that an error shows its line
+        if kind == "python":
+            if "import torch" in content:
+                pytest.importorskip("torch")
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(above + content, str(page), "exec"), names)
+            printed, end = out.getvalue(), block.end()
+        elif kind == "console":
+            for command, shown in re.findall(r"^\$ quincunx (.*)\n((?:[^$].*\n|\n)*)", content, re.M):
+                result = CliRunner().invoke(app, shlex.split(command))
+                assert result.exit_code == 0, result.output
+                assert_shows(shown, result.stdout)
+        elif not text[end : block.start()].strip():
+            assert_shows(content, printed)
+
+
+def assert_shows(shown: str, printed: str) -> None:
+    """Compare words, and numbers to four digits: the fifth may depend on the machine."""
+    # The seconds that a command took are its reader's own.
+    shown, printed = (re.sub(r"^time .* s$", "time", text, flags=re.M) for text in (shown, printed))
+    assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", printed).split()
+    numbers = ([float(number) for number in NUMBER.findall(text)] for text in (shown, printed))
+    # Bounds of beliefs in conflict are known to about 1e-6.
+    np.testing.assert_allclose(*numbers, rtol=0, atol=2e-5)
+
+
+def test_an_output_that_is_not_printed_is_found():
+    assert_shows("gap 2e-12\ntime   0.2 s", "gap 3e-12\ntime   0.1 s")
+    for shown in ("rain 0.3 nats", "rain 0.31", "0.3"):
+        with pytest.raises(AssertionError):
+            assert_shows(shown, "rain 0.3")

@@ -1,5 +1,6 @@
-"""Waiting for a solver: it works in a thread, so that Ctrl-C ends the wait at once."""
+"""Waiting for a solver: it works in a thread, so that Ctrl-C ends the wait, whatever it does."""
 
+import math
 import sys
 import threading
 import time
@@ -12,37 +13,58 @@ QUIET = 0.7  # seconds before anything is shown: most solves end sooner
 TICK = 0.1
 
 
-def wait_for(work: Callable[[Callable[[str], None]], T], what: str) -> T:
+def wait_for(work: Callable[[Callable[[str], None]], T], what: str, patience: float = 0.0) -> T:
     """Run ``work`` in a thread, showing what it reports and for how long it has run.
 
     Arguments:
         work: called with a function that takes short lines about the progress.
         what: what is being done, in a word or two.
+        patience: after Ctrl-C, the seconds that ``work`` has to end with the best it has: its next
+            report raises KeyboardInterrupt there. A second Ctrl-C ends the wait at once.
 
     Returns:
         What ``work`` returns; its exception is raised here.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, and ``work`` had nothing to return in time.
     """
     lines = [""]
     results: list[T] = []
     errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def report(line: str) -> None:
+        lines[0] = line
+        if stop.is_set():
+            raise KeyboardInterrupt
 
     def run() -> None:
         try:
-            results.append(work(lines.append))
+            results.append(work(report))
         except BaseException as error:
             errors.append(error)
 
     started = time.monotonic()
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(QUIET)
-    if thread.is_alive() and sys.stderr.isatty():
-        _show(thread, started, lines, what)
-    while thread.is_alive():
-        thread.join(TICK)  # in short steps: on some systems a longer wait holds Ctrl-C back
+    try:
+        thread.join(QUIET)
+        if thread.is_alive() and sys.stderr.isatty():
+            _show(thread, started, lines, what)
+        _join(thread, math.inf)
+    except KeyboardInterrupt:
+        stop.set()
+        _join(thread, time.monotonic() + patience)
+        if thread.is_alive():
+            raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _join(thread: threading.Thread, deadline: float) -> None:
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(TICK)  # in short steps: on some systems a longer wait holds Ctrl-C back
 
 
 def _show(thread: threading.Thread, started: float, lines: list[str], what: str) -> None:
@@ -52,6 +74,6 @@ def _show(thread: threading.Thread, started: float, lines: list[str], what: str)
     with console.status(what) as status:
         while thread.is_alive():
             seconds = time.monotonic() - started
-            detail = f"  {lines[-1]}" if lines[-1] else ""
+            detail = f"  {lines[0]}" if lines[0] else ""
             status.update(f"{what}  [dim]{seconds:.0f} s{detail}  (Ctrl-C to stop)[/dim]")
             thread.join(TICK)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     Model: TypeAlias = "PDG | BayesianNetwork | FactorGraph"
 
+PATIENCE = 10.0  # seconds after Ctrl-C for a solver to end with the best it has
+
 INFER_HELP = """Answer queries about a model, with its inconsistency and how far that is proved.
 
 [bold]Questions[/bold]
@@ -78,7 +80,8 @@ INFER_HELP = """Answer queries about a model, with its inconsistency and how far
 
 [bold]Exit codes[/bold]
   0 answered; 1 no answer, or none within the limits (contradiction, not
-  convex, time limit, impossible evidence); 2 bad input; 130 interrupted.
+  convex, time limit, impossible evidence); 2 bad input; 130 interrupted,
+  with the best answer so far where there is one.
 """
 
 File = Annotated[
@@ -168,7 +171,7 @@ def infer(
     seed: Seed = None,
 ) -> None:
     """Read a model, solve it, and print what was asked; :data:`INFER_HELP` is the user's text."""
-    from quincunx.cli._failures import NO_ANSWER, fail, reported
+    from quincunx.cli._failures import INTERRUPTED, NO_ANSWER, fail, reported
 
     with reported(as_json):
         from quincunx._errors import ModelError
@@ -212,6 +215,8 @@ def infer(
         _show(report, "json" if as_json else "csv" if as_csv else "")
         for note in notes:
             typer.echo(note, err=True)
+        if answer.status is Status.INTERRUPTED:
+            raise typer.Exit(INTERRUPTED)
         if answer.status in (Status.TIME_LIMIT, Status.INACCURATE):
             raise typer.Exit(NO_ANSWER)
 
@@ -270,6 +275,7 @@ def _solve(model: "Model", request: Request) -> "Inference":
             progress=progress,
         ),
         "Solving",
+        PATIENCE,
     )
 
 

@@ -95,6 +95,10 @@ class ClusterTree:
         object.__setattr__(self, "containing", tuple(map(tuple, holds)))
         object.__setattr__(self, "parent_axes", tuple(axes))
 
+    def __reduce__(self) -> tuple[type["ClusterTree"], tuple[object, ...]]:
+        """Pickle and copy by what defines the tree; the rest is derived anew."""
+        return ClusterTree, (self.variables, self.clusters, self.parents)
+
     def find(self, member: str | Variable) -> int:
         """Return the place of a variable.
 

@@ -22,9 +22,11 @@ from quincunx.graphs.variable import State
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.arrays import Floats
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding
+from quincunx.solvers.inference.conic import Conic
 from quincunx.solvers.inference.convex import RESIDUAL, solve_convex
 from quincunx.solvers.inference.convex_concave import ConvexConcave, solve_convex_concave
 from quincunx.solvers.inference.descent import Descent, solve_descent
+from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.objective import objective
 from quincunx.solvers.inference.point import Budget
 from quincunx.solvers.inference.problem import Problem, compile_problem
@@ -167,7 +169,13 @@ def _solve_core(work: Plan, budget: Budget, start: Inference | None) -> Inferenc
         earlier = _recheck(problem, work.gamma, cells, budget.tolerance)
         if earlier is not None:
             return earlier
-    return solve_convex(problem, work.gamma, Run(work.solver, budget), cells)
+    answer = solve_convex(problem, work.gamma, Run(work.solver, budget), cells)
+    if answer.status is Status.INACCURATE and work.automatic and work.solver == InteriorPoint():
+        other = solve_convex(problem, work.gamma, Run(Conic(), budget))
+        if other.gap < answer.gap:
+            method = f"{other.method}, as the {answer.method} ended inaccurate"
+            return replace(other, method=method)
+    return answer
 
 
 def _cells_of(work: Plan, problem: Problem, start: Inference) -> Floats | None:

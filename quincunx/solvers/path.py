@@ -157,7 +157,7 @@ def _plan(pdg: PDG, solver: ConvexConcave | None) -> Plan:
         raise ModelError(f"solver must be ConvexConcave() or None, not {solver!r}")
     work = plan(pdg, gamma=0.0, solver=solver or ConvexConcave())
     if solver is None:
-        solver = ConvexConcave(convex=convex_method(work.core))
+        solver = ConvexConcave(convex=convex_method(work.core, work.reduced.pdg))
         work = plan(pdg, gamma=0.0, solver=solver)
     return work
 

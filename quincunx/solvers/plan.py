@@ -33,6 +33,8 @@ CELL_BYTES = 10_000
 # Cells of a cluster up to which dense elimination is the faster: 3 to 23 times so at 512, and
 # Clarabel 3 times so at 1,024, on random graphs of treewidth 8 and 9.
 LARGEST_BLOCK = 700
+WIDE_ROWS = 50  # cells of a row, on average, from which elimination is the faster even so
+ROW_BYTES = 500  # a cell in the cone of another one's row
 BLOCK_BYTES = 8  # a pair of cells of one cluster, in elimination
 STATE_BYTES = 1500  # and each cell, its arcs and certificates included
 TABLE_BYTES = 24  # a cell's energy, its belief and one temporary
@@ -66,6 +68,8 @@ class Plan:
         memory: bytes that the solve takes, roughly.
         reduced: what presolve leaves of the graph; all of it where a solver is asked for.
         core: the cluster tree of what is left.
+        automatic: whether the method was left to the plan; then an answer that our interior point
+            leaves inaccurate, which is rare, is sought by cone programs too.
     """
 
     pdg: PDG
@@ -77,6 +81,7 @@ class Plan:
     memory: int
     reduced: Reduced
     core: ClusterTree
+    automatic: bool
 
 
 def plan(
@@ -109,6 +114,9 @@ def plan(
             "SumProduct() needs beta = gamma * alpha on every arc, or arcs that form a Bayesian "
             "network with alpha = 1; use InteriorPoint(), or solver=None to have it chosen"
         )
+    if not pdg.variables:
+        solver = SumProduct()
+    automatic = solver is None
     as_it_is = solver is not None or product is not None
     reduced = untouched(pdg, gamma) if as_it_is else presolve(pdg, gamma)
     left = {v.name for v in reduced.pdg.variables}
@@ -123,7 +131,7 @@ def plan(
             product = replace(product, reason="nothing is left to be optimised")
     concave = concave_arcs(reduced.pdg, gamma) if gamma else ()
     if solver is None:
-        convex = convex_method(core)
+        convex = convex_method(core, reduced.pdg)
         solver = SumProduct() if product else ConvexConcave(convex=convex) if concave else convex
     if not isinstance(solver, SumProduct):
         product = None
@@ -137,6 +145,7 @@ def plan(
         memory=_memory(core, reduced.pdg, solver) + TABLE_BYTES * sum(tree.sizes),
         reduced=reduced,
         core=core,
+        automatic=automatic,
     )
 
 
@@ -167,9 +176,24 @@ def _graph(
     return pdg, gamma
 
 
-def convex_method(tree: ClusterTree) -> InteriorPoint | Conic:
-    """Choose between elimination, cubic in a cluster's cells, and Clarabel's sparse algebra."""
-    return InteriorPoint() if max(tree.sizes, default=1) <= LARGEST_BLOCK else Conic()
+def convex_method(tree: ClusterTree, pdg: PDG) -> InteriorPoint | Conic:
+    """Choose between elimination, cubic in a cluster's cells, and Clarabel's sparse algebra.
+
+    The latter suffers from rows that many cells belong to: each of a row's cones holds them all.
+    """
+    largest = max(tree.sizes, default=1)
+    if largest <= LARGEST_BLOCK or _row_cells(tree, pdg) > WIDE_ROWS * sum(tree.sizes):
+        return InteriorPoint()
+    return Conic()
+
+
+def _row_cells(tree: ClusterTree, pdg: PDG) -> int:
+    """Count for each entry of the arcs' tables the cells of its row, all added up."""
+    total = 0
+    for arc in pdg.arcs:
+        targets = math.prod(len(v) for v in arc.targets)
+        total += targets * tree.sizes[home_of(tree, arc)]
+    return total
 
 
 def _reason(solver: Solver, gamma: float | None, concave: Sequence[Arc]) -> str:
@@ -201,4 +225,4 @@ def _memory(tree: ClusterTree, pdg: PDG, solver: Solver) -> int:
         return LOGIT_BYTES * cells + ENTRY_BYTES * entries
     if isinstance(solver, InteriorPoint):
         return BLOCK_BYTES * sum(size * size for size in tree.sizes) + STATE_BYTES * cells
-    return CELL_BYTES * cells
+    return CELL_BYTES * cells + ROW_BYTES * _row_cells(tree, pdg)

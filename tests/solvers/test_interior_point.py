@@ -88,10 +88,12 @@ def test_a_long_chain_of_hard_arcs_takes_memory_in_proportion():
 
 def test_an_earlier_answer_that_misses_a_hard_arc_is_not_taken_for_optimal():
     def model(p: float) -> q.PDG:
-        return q.PDG([q.Arc([], A, [p, 1 - p], 0.0, math.inf), *backward()])
+        certain, soft = q.Arc([], A, [p, 1 - p], 0.0, math.inf), q.Arc([], A, [0.3, 0.7])
+        return q.PDG([certain, soft])  # at p = 0.3 the hard arc has no price, so the gap is small
 
-    earlier = q.infer(model(0.3), gamma=0.5)
-    answer = q.infer(model(0.3 + 1e-5), gamma=0.5, start=earlier, tolerance=1e-3)
+    ours = q.InteriorPoint()
+    earlier = q.infer(model(0.3), gamma=1.0, solver=ours)
+    answer = q.infer(model(0.3 + 1e-5), gamma=1.0, solver=ours, start=earlier, tolerance=1e-3)
     assert answer.residual <= 1e-8
     assert answer.query("A").values[0] == pytest.approx(0.3 + 1e-5, abs=1e-8)
 

@@ -11,12 +11,11 @@ slacks; what is linearised are ``mu(s,t) = mu(s) q(t|s)`` and ``mu slack = targe
 
 import math
 
-import numba
 import numpy as np
 
+from quincunx.kernels.compiled import compiled, compiled_fast
 from quincunx.kernels.primal_dual.layout import DualPoint, EntropyTerms, Work
 from quincunx.kernels.tree_elimination._numba import (
-    FAST,
     add_child,
     order_cells,
     reduce_block,
@@ -37,7 +36,7 @@ PROGRESS = 0.9  # a gap that has not fallen to this share of the least so far
 PATIENCE = 15  # for so many steps will not fall
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def mean_factor(ratio: float) -> float:
     """Return the logarithmic mean of 1 and ``exp(-ratio)``."""
     if abs(ratio) < NEAR:
@@ -45,7 +44,7 @@ def mean_factor(ratio: float) -> float:
     return -math.expm1(-max(ratio, -FAR)) / max(ratio, -FAR)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def weigh(
     tree: TreeLayout, terms: EntropyTerms, gamma: float, point: DualPoint, work: Work
 ) -> tuple[float, float]:
@@ -101,7 +100,7 @@ def weigh(
     return gap, tree_gap
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def assemble(
     tree: TreeLayout,
     terms: EntropyTerms,
@@ -157,7 +156,7 @@ def assemble(
                 dense[tree.entry_cell[k], tree.entry_cell[j]] += value
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def factor(
     tree: TreeLayout,
     terms: EntropyTerms,
@@ -188,7 +187,7 @@ def factor(
         reduce_block(tree, c, dense, work.heaviest, work.place, softness, work.blocks)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def back(tree: TreeLayout, gradient: Floats, work: Work) -> None:
     """Solve for a step and prices with the blocks at hand."""
     solve(
@@ -207,7 +206,7 @@ def back(tree: TreeLayout, gradient: Floats, work: Work) -> None:
         work.equation_price[e] += work.stiffness[e] * work.equation_shift[e]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def miss(tree: TreeLayout, total: Floats, softness: float, point: DualPoint, work: Work) -> float:
     """Find what calibration and the further equations lack; return the largest miss."""
     worst = 0.0
@@ -234,7 +233,7 @@ def miss(tree: TreeLayout, total: Floats, softness: float, point: DualPoint, wor
     return worst
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def slopes(
     tree: TreeLayout, terms: EntropyTerms, weight: Floats, logs: Floats, out: Floats
 ) -> None:
@@ -248,7 +247,7 @@ def slopes(
                 out[first + i] += weight[rows + terms.row[k]] * logs[k]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def log_steps(
     tree: TreeLayout, terms: EntropyTerms, work: Work, moved: Floats, cell_moved: Floats
 ) -> None:
@@ -278,7 +277,7 @@ def log_steps(
             cell_moved[i] = step[i] / work.cell_widths[i] - totals[u] / work.group_widths[base + u]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def longest(value: Floats, step: Floats) -> float:
     """Return the longest step that keeps all values non-negative; 0 where a step is no number."""
     worst = 1e-16
@@ -291,7 +290,7 @@ def longest(value: Floats, step: Floats) -> float:
     return 1.0 / worst
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def correct(tree: TreeLayout, point: DualPoint, work: Work, barrier: float) -> tuple[float, float]:
     """Add Mehrotra's centring and second-order correction to a step with no barrier.
 
@@ -318,7 +317,7 @@ def correct(tree: TreeLayout, point: DualPoint, work: Work, barrier: float) -> t
     return primal, min(1.0, FRACTION * longest(slack, slack_step))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def move(
     tree: TreeLayout,
     terms: EntropyTerms,
@@ -344,7 +343,7 @@ def move(
         point.equation_price[e] += dual * (work.equation_price[e] - point.equation_price[e])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def advance(
     tree: TreeLayout,
     terms: EntropyTerms,
@@ -413,7 +412,7 @@ def advance(
     return steps
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def tangent(
     tree: TreeLayout,
     terms: EntropyTerms,

@@ -10,15 +10,13 @@ quadratic function of the sums: a small block for the parent. No block is invert
 singular, although W itself has no curvature along the cells' own masses.
 """
 
-import numba
 import numpy as np
 
+from quincunx.kernels.compiled import compiled, compiled_fast
 from quincunx.kernels.tree_elimination.layout import LANES, Floats, Narrow, TreeLayout
 
-FAST = {"contract", "reassoc"}  # fused multiply-add and vectorised sums; NaN and inf are kept
 
-
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def eliminate(block: Floats, stride: int, size: int, pivots: int) -> None:
     """Eliminate the first ``pivots`` unknowns of a symmetric block, in place.
 
@@ -110,7 +108,7 @@ def eliminate(block: Floats, stride: int, size: int, pivots: int) -> None:
                 block[b + j] -= factor * block[a + j]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def order_cells(tree: TreeLayout, c: int, mass: Floats, heaviest: Narrow, place: Narrow) -> None:
     """Choose each group's heaviest cell, and number the others.
 
@@ -141,7 +139,7 @@ def order_cells(tree: TreeLayout, c: int, mass: Floats, heaviest: Narrow, place:
             number += 1
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def reduce_block(
     tree: TreeLayout,
     c: int,
@@ -206,7 +204,7 @@ def reduce_block(
     eliminate(block, stride, size, pivots)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def add_child(tree: TreeLayout, child: int, blocks: Floats, dense: Floats) -> None:
     """Add a child's Schur complement to its parent's matrix."""
     parent = tree.parent[child]
@@ -228,7 +226,7 @@ def add_child(tree: TreeLayout, child: int, blocks: Floats, dense: Floats) -> No
             dense[i, j] += row[below[j]]
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def solve(
     tree: TreeLayout,
     blocks: Floats,
@@ -296,7 +294,7 @@ def solve(
         _back(tree, c, blocks, heaviest, place, shift, kept, step, price, equation_price)
 
 
-@numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+@compiled_fast
 def _back(
     tree: TreeLayout,
     c: int,

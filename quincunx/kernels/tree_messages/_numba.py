@@ -2,13 +2,13 @@
 
 import math
 
-import numba
 import numpy as np
 
+from quincunx.kernels.compiled import compiled
 from quincunx.kernels.tree_elimination.layout import Floats, TreeLayout
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def calibrate(tree: TreeLayout, mass: Floats) -> Floats:
     """Make masses a calibrated distribution, roots first.
 
@@ -44,7 +44,7 @@ def calibrate(tree: TreeLayout, mass: Floats) -> Floats:
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def log_partition(tree: TreeLayout, energy: Floats) -> float:
     """Return ``log sum_w exp(-energy(w))``, where a joint state's energy is its cells' sum.
 
@@ -74,7 +74,7 @@ def log_partition(tree: TreeLayout, energy: Floats) -> float:
     return log_z
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled
 def least_energy(tree: TreeLayout, energy: Floats) -> float:
     """Return the least energy of a joint state; arguments as for :func:`log_partition`."""
     left = energy.copy()

@@ -1,7 +1,8 @@
 """Cone programs given straight to Clarabel, a free interior-point solver written in Rust."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -67,14 +68,9 @@ def solve(
     solver = clarabel.DefaultSolver(
         sp.csc_matrix((n, n)), program.cost, matrix, np.concatenate(right), cones, settings
     )
-    if progress is not None:
-        report = progress
-
-        def callback(info: "clarabel.DefaultInfo") -> bool:
-            report(f"iteration {info.iterations}")
-            return False
-
-        solver.set_termination_callback(callback)
+    watch = _watch(progress)
+    next(watch)
+    solver.set_termination_callback(watch.send)
     found = solver.solve()
     dual = np.array(found.z)
     word = str(found.status)
@@ -86,4 +82,22 @@ def solve(
         word=word,
         iterations=int(found.iterations),
         seconds=time.perf_counter() - start,
+        interrupted=word == "CallbackTerminated",
     )
+
+
+def _watch(progress: Callable[[str], None] | None) -> Generator[bool, Any, None]:
+    """Take Clarabel's news after each iteration, and answer whether to stop: after Ctrl-C.
+
+    Clarabel swallows what a callback raises. Ctrl-C that comes while it works is raised where
+    Python goes on: in a function before its first line, in a generator at its ``yield``, in reach
+    of an ``except``.
+    """
+    stop = False
+    while True:
+        try:
+            info = yield stop
+            if progress is not None:
+                progress(f"iteration {info.iterations}")
+        except KeyboardInterrupt:
+            stop = True

@@ -48,6 +48,7 @@ class ConePoint:
         word: the engine's own word for how it ended.
         iterations: its iterations.
         seconds: its time.
+        interrupted: whether the user stopped it (Ctrl-C).
     """
 
     x: Floats
@@ -57,6 +58,7 @@ class ConePoint:
     word: str
     iterations: int
     seconds: float
+    interrupted: bool = False
 
 
 def cone_program(

@@ -61,8 +61,9 @@ def solve_convex(
         stage = solve_at(scaled, objective(scaled, gamma / unit), wide, start)
         efforts = [stage.effort]
     value = stage.upper((gamma or 0.0) / unit) * unit
-    # Hard arcs can make the difference negative, as what they miss is priced to first order.
-    gap = abs(value - stage.lower * unit)
+    # Hard arcs can put the bounds the other way round, as what they miss is priced to first order.
+    low, value = sorted((stage.lower * unit, value))
+    gap = value - low
     residual = problem.residual(stage.mu)
     status, message = _judge(efforts, gap, run.budget.tolerance * (1 + abs(value)), residual, loose)
     stats.update(_stats(problem, efforts, started))

@@ -23,7 +23,7 @@ from quincunx.solvers.inference.convex import (
 from quincunx.solvers.inference.difference import Difference, difference, floored_logs, majorizer
 from quincunx.solvers.inference.interior_point import InteriorPoint
 from quincunx.solvers.inference.objective import largest_gamma, objective
-from quincunx.solvers.inference.point import Budget
+from quincunx.solvers.inference.point import Budget, Progress
 from quincunx.solvers.inference.problem import Problem
 from quincunx.solvers.inference.relaxation import global_lower_bound
 from quincunx.solvers.inference.stage import ConvexMethod, Run, Stage, solve_at
@@ -129,14 +129,15 @@ def solve_convex_concave(
     if not gamma or not (score := difference(scaled, gamma / unit)).weight.any():
         return solve_convex(problem, gamma, Run(solver.convex, budget), start)
     run = Run(solver.convex, replace(budget, progress=None, unit=max(1.0, unit)))
-    tell = budget.progress or (lambda _: None)
+    tell: Progress = budget.progress or (lambda _: None)
     tell("bounding the score from below")
     lower = global_lower_bound(scaled, score, run)
     found: list[_Descent] = []
     uppers: list[float] = []
     for tables in _first_tables(scaled, solver, run, start):
-        tell(f"descent {len(found) + 1} of {solver.starts + (start is not None)}")
-        found.append(_descend(scaled, score, tables, run, solver.iterations))
+        what = f"descent {len(found) + 1} of {solver.starts + (start is not None)}"
+        tell(what)
+        found.append(_descend(scaled, score, tables, _telling(run, tell, what), solver.iterations))
         uppers.append(_upper(scaled, score, found[-1]))
         if _stopped(found[-1].last) or uppers[-1] - lower <= run.budget.wanted(uppers[-1]):
             break
@@ -233,8 +234,14 @@ def _descend(problem: Problem, score: Difference, tables: Floats, run: Run, most
     return _Descent(best, last, tuple(scores), float(stationarity), programs, iterations)
 
 
+def _telling(run: Run, tell: Progress, what: str) -> Run:
+    """Let the methods tell what they do, which is also where Ctrl-C can reach them."""
+    budget = replace(run.budget, progress=lambda line: tell(f"{what}, {line}"))
+    return replace(run, budget=budget)
+
+
 def _stopped(stage: Stage) -> bool:
-    return stage.effort.timed_out or stage.effort.interrupted
+    return stage.effort.stopped
 
 
 def _score(stage: Stage, gamma: float) -> float:

@@ -203,7 +203,7 @@ def _descend(trail: Trail, solver: Descent) -> Status | None:
             _lbfgs(trail, logits, solver.iterations)
         else:
             gamma, slope = trail.score.terms.convex.gamma, trail.score.slope
-            unit = max(gamma, float(np.abs(slope).max(initial=0.0)))
+            unit = max(gamma, float(np.abs(slope).max(initial=0.0))) or 1.0
             _adam(trail, logits, solver.iterations, solver.learning_rate, FLOOR * unit)
     except _TimeUp:
         return Status.TIME_LIMIT

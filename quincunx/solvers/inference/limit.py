@@ -17,7 +17,9 @@ from quincunx.solvers.inference.stage import Run, Stage, certify, solve_at
 SMALL_GAMMAS = (1e-3, 1e-4, 1e-5)  # tried for the bound on IDef, as shares of the convex regime
 FREEZE_SHARE = 0.1  # of the tolerance: frozen equations are off by more than a tighter one asks
 LOOSE = 1e-3  # relative distance of that bound from IDef above which one more gamma is solved
-LAST_GAMMA = 1e-6  # that gamma, likewise a share: its optimum is off by about as much
+LAST_GAMMA = 1e-6  # that gamma, as a share of the regime and the least beta; off by about as much
+LEAST_GAMMA = 1e-10  # below, rounding is all there is
+SMALL = 1e-3  # a larger share is not small
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +31,20 @@ class Limit:
         efforts: what each program took.
         idef_lower: certified lower bound on the limit's IDef, nats.
         way: how the beliefs were found.
+        gamma_is_small: whether the small gamma used, if any, is small beside every beta.
     """
 
     stage: Stage
     efforts: list[Effort]
     idef_lower: float
     way: str
+    gamma_is_small: bool = True
 
     @property
     def loose(self) -> bool:
         """Whether IDef is not known to be near the least, so that the beliefs may be off."""
-        return abs(self.stage.idef - self.idef_lower) > LOOSE * (1 + abs(self.stage.idef))
+        far = abs(self.stage.idef - self.idef_lower) > LOOSE * (1 + abs(self.stage.idef))
+        return far or not self.gamma_is_small
 
 
 def solve_limit(problem: Problem, run: Run) -> Limit:
@@ -56,11 +61,14 @@ def _follow(problem: Problem, run: Run) -> Limit:
     of gamma squared. It comes with dual tables that bound Inc; where they leave a gap, Inc is
     minimised too.
     """
-    gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
+    gamma, small = _small_gamma(problem)
     target, no_gamma = objective(problem, gamma), objective(problem, 0.0)
     point = solve_tree(problem, target, run.budget, to_limit=True)
     near = certify(problem, target, point, run.budget)
     efforts = [near.effort]
+    if near.effort.stopped:
+        first = certify(problem, no_gamma, point, run.budget)
+        return Limit(first, efforts, -math.inf, "stopped on the way")
     if point.limit is None:
         first = solve_at(problem, no_gamma, run)
         efforts.append(first.effort)
@@ -80,7 +88,15 @@ def _follow(problem: Problem, run: Run) -> Limit:
     if point.limit is None or worse or first.idef - near.idef > LOOSE * (1 + abs(near.idef)):
         best, way = near, f"gamma = {gamma:.3g}"
     best = replace(best, lower=first.lower, multipliers=first.multipliers)
-    return Limit(best, efforts, bound, way)
+    return Limit(best, efforts, bound, way, small)
+
+
+def _small_gamma(problem: Problem) -> tuple[float, bool]:
+    """Return a gamma near 0, and whether it is small beside every beta and the convex regime."""
+    counts = (problem.beta > 0) & (problem.width > 1)
+    scale = min(1.0, largest_gamma(problem), float(problem.beta[counts].min(initial=1.0)))
+    gamma = max(LAST_GAMMA * scale, LEAST_GAMMA)
+    return gamma, gamma <= SMALL * scale
 
 
 def _two_stages(problem: Problem, run: Run, solver: Conic) -> Limit:
@@ -97,15 +113,16 @@ def _two_stages(problem: Problem, run: Run, solver: Conic) -> Limit:
         Richardson, Halpern, De Sa (UAI 2023), Section 4, the program for the 0+ limit.
     """
     first = solve_at(problem, objective(problem, 0.0), run)
-    if first.effort.timed_out:
+    if first.effort.stopped:
         return Limit(first, [first.effort], -math.inf, "the first stage only")
     second = _freeze_and_solve(problem, first, run, solver)
     efforts = [first.effort, second.effort]
     bound = _idef_bound(problem, first, second)
-    best, way = second, "frozen conditionals"
+    best, way, small = second, "frozen conditionals", True
     worse = second.inc - first.inc > run.budget.wanted(first.inc)
-    if worse or second.idef - bound > LOOSE * (1 + abs(second.idef)):
-        gamma = LAST_GAMMA * min(1.0, largest_gamma(problem))
+    loose = worse or second.idef - bound > LOOSE * (1 + abs(second.idef))
+    if loose and not second.effort.stopped:
+        gamma, small = _small_gamma(problem)
         third = solve_at(problem, objective(problem, gamma), run)
         efforts.append(third.effort)
         least = min(first.upper(0.0), third.upper(0.0))
@@ -113,7 +130,7 @@ def _two_stages(problem: Problem, run: Run, solver: Conic) -> Limit:
         if third.inc + 10 * gamma * third.idef < second.inc + 10 * gamma * second.idef:
             best, way = third, f"gamma = {gamma:.3g}"
     best = replace(best, lower=first.lower, multipliers=first.multipliers)
-    return Limit(best, efforts, bound, way)
+    return Limit(best, efforts, bound, way, small)
 
 
 def _freeze_and_solve(problem: Problem, first: Stage, run: Run, solver: Conic) -> Stage:

@@ -55,6 +55,11 @@ class Effort:
     timed_out: bool = False
     interrupted: bool = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it before it was done."""
+        return self.timed_out or self.interrupted
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:

@@ -93,7 +93,7 @@ def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None
         stage = certify(problem, target, point, run.budget)
         best = stage if best is None else _better(best, stage, target.gamma)
         wanted = run.budget.wanted(best.upper(target.gamma))
-        if best.gap(target.gamma) <= wanted or stage.effort.timed_out or stage.effort.interrupted:
+        if best.gap(target.gamma) <= wanted or stage.effort.stopped:
             break
         if isinstance(run.solver, Conic) and run.solver.engine != "clarabel":
             break
