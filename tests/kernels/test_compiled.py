@@ -10,10 +10,10 @@ from quincunx.kernels.compiled import compiled, compiled_fast
 def test_without_a_place_for_a_cache_loops_are_compiled_all_the_same(monkeypatch, decorate):
     njit = numba.njit
 
-    def without_cache(*, cache=False, **options):
+    def without_cache(*given, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
+        return njit(*given, **options)
 
     monkeypatch.setattr(numba, "njit", without_cache)
 
