@@ -189,7 +189,8 @@ def _rivals(facts, mu, rng):
     """Draw feasible distributions: some far from the answer, and some that it is mixed with."""
     drawn = [facts.feasible(rng) for _ in range(20 if not len(facts.certainties()) else 3)]
     for other in drawn:
-        if other is not None:
+        # What misses a certainty by as much as its entries are is no distribution to compare with.
+        if other is not None and facts.missed(other) < 1e-14:
             share = 10 ** rng.uniform(-6, 0)
             yield other
             yield (1 - share) * mu + share * other

@@ -58,7 +58,8 @@ def test_examples_on_a_page(page, tmp_path, monkeypatch):
                 exec(compile(above + content, str(page), "exec"), names)
             printed, end = out.getvalue(), block.end()
         elif kind == "console":
-            for command, shown in re.findall(r"^\$ quincunx (.*)\n((?:[^$].*\n|\n)*)", content, re.M):
+            for call in content.split("$ quincunx ")[1:]:
+                command, _, shown = call.partition("\n")
                 result = CliRunner().invoke(app, shlex.split(command))
                 assert result.exit_code == 0, result.output
                 assert_shows(shown, result.stdout)

@@ -114,6 +114,4 @@ def run_engine(
 
 def effort_of(found: ConePoint) -> Effort:
     """Say what an engine did."""
-    return Effort(
-        found.iterations, found.seconds, found.word, found.timed_out, found.interrupted
-    )
+    return Effort(found.iterations, found.seconds, found.word, found.timed_out, found.interrupted)

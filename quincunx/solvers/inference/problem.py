@@ -227,7 +227,12 @@ def compile_problem(pdg: PDG, tree: ClusterTree, potentials: Sequence[Potential]
         if support is None:
             raise_contradiction(tree, arcs)
         elif not support.all():
-            masks = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
+            left = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
+            # Where entries are near the program's own rounding, clusters disagree about what is
+            # left, and rows lose a target that they need.
+            masks = possible_cells(tree, arcs, left)
+            if _empty(masks):
+                raise_contradiction(tree, arcs)
             problem = _assemble(pdg, tree, arcs, masks)
     return replace(problem, potential=_cell_costs(problem, potentials))
 

@@ -87,7 +87,8 @@ def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None
     best: Stage | None = None
     for careful in (False, True):
         if isinstance(run.solver, InteriorPoint):
-            point = solve_tree(problem, target, run.budget, start, careful)
+            begin = None if careful else start
+            point = solve_tree(problem, target, run.budget, begin, careful)
         else:
             point = solve_cones(problem, target, run.solver, run.budget, careful)
         stage = certify(problem, target, point, run.budget)

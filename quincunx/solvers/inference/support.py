@@ -49,7 +49,9 @@ def excludes(arc: Arc) -> bool:
     return arc.table is not None and arc.beta > 0 and bool((arc.table == 0).any())
 
 
-def possible_cells(tree: ClusterTree, arcs: Sequence[Arc]) -> list[Bools]:
+def possible_cells(
+    tree: ClusterTree, arcs: Sequence[Arc], among: Sequence[Bools] | None = None
+) -> list[Bools]:
     """Find the cells that tables' zeros leave possible, carried through the tree to a fixpoint.
 
     A table entry of zero with ``beta > 0`` costs infinitely much, so its cells go. What one
@@ -59,11 +61,14 @@ def possible_cells(tree: ClusterTree, arcs: Sequence[Arc]) -> list[Bools]:
     Arguments:
         tree: a cluster tree that holds every arc's variables in one cluster.
         arcs: the arcs.
+        among: one mask a cluster, the cells that can be possible; None: all.
 
     Returns:
         One mask a cluster, of shape ``tree.shapes[c]``; all False where certainties contradict.
     """
-    masks = [np.ones(tree.shapes[c], dtype=np.bool_) for c in range(len(tree.clusters))]
+    masks = [np.ones(shape, dtype=np.bool_) for shape in tree.shapes]
+    if among is not None:
+        masks = [np.array(mask) for mask in among]
     concerned = [a for a in arcs if excludes(a) or math.isinf(a.beta)]
     where: dict[int, tuple[int, Ints]] = {}
     for i, arc in enumerate(concerned):
