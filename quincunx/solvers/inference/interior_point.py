@@ -12,7 +12,10 @@ from quincunx.solvers.inference.point import Budget, Effort, Point
 from quincunx.solvers.inference.problem import Problem
 from quincunx.solvers.inference.tree_program import TreeProgram, tree_program
 
-SHARE = {False: 1e-3, True: 1e-5}  # of the tolerance asked for, by whether this is another attempt
+# The gap aimed at, as a share of the one asked for, by attempt. Where masses vanish quickly, the
+# first aim lets them fall below 1e-12, where steps are rounding and with them the conditionals of
+# rows without mass, which the lower bound needs; the others stop short of that.
+SHARES = (1e-3, 1e-1, 1e-2)
 MOST = 200  # iterations; what converges does so in 7 to 40
 BARRIER = 0.1  # first multipliers of mu >= 0, as a share of the largest confidence
 ENTROPIC = 0.2  # from this gamma on the tree's entropy keeps masses positive by itself
@@ -43,7 +46,7 @@ def solve_tree(
     target: Objective,
     budget: Budget,
     start: Floats | None = None,
-    careful: bool = False,
+    attempt: int = 0,
     to_limit: bool = False,
 ) -> Point:
     """Minimise the score at one gamma.
@@ -53,7 +56,8 @@ def solve_tree(
         target: the score.
         budget: tolerance, deadline, progress.
         start: float64 [N], positive cells to start from; None: uniform clusters.
-        careful: aim nearer to the optimum.
+        attempt: 0; or which further attempt this is: those stop short of where masses are too small
+            to be told from rounding, and keep the barrier.
         to_limit: at a small gamma > 0, also follow the optimum along its tangent to gamma = 0.
 
     Returns:
@@ -61,8 +65,8 @@ def solve_tree(
     """
     began = time.perf_counter()
     program = tree_program(problem, target.slope)
-    aim = budget.tolerance * SHARE[careful] / budget.unit
-    point = first_point(problem, target, program, start, None if careful else aim)
+    aim = budget.tolerance * SHARES[attempt] / budget.unit
+    point = first_point(problem, target, program, start, None if attempt else aim)
     work = room_for(program.tree, program.terms)
     effort = _iterate(problem, target, program, point, work, budget, aim)
     effort = replace(effort, seconds=time.perf_counter() - began)

@@ -8,7 +8,7 @@ import numpy as np
 from quincunx.solvers.inference.arrays import safe_log
 from quincunx.solvers.inference.certificate import conditional_logs, lower_bound, rounding, tilt
 from quincunx.solvers.inference.conic import Conic, solve_frozen
-from quincunx.solvers.inference.interior_point import InteriorPoint, solve_tree
+from quincunx.solvers.inference.interior_point import SHARES, InteriorPoint, solve_tree
 from quincunx.solvers.inference.objective import largest_gamma, objective, row_entropy
 from quincunx.solvers.inference.point import Effort
 from quincunx.solvers.inference.problem import Problem
@@ -63,9 +63,14 @@ def _follow(problem: Problem, run: Run) -> Limit:
     """
     gamma, small = _small_gamma(problem)
     target, no_gamma = objective(problem, gamma), objective(problem, 0.0)
-    point = solve_tree(problem, target, run.budget, to_limit=True)
-    near = certify(problem, target, point, run.budget)
-    efforts = [near.effort]
+    efforts: list[Effort] = []
+    for attempt in range(len(SHARES)):
+        point = solve_tree(problem, target, run.budget, attempt=attempt, to_limit=True)
+        near = certify(problem, target, point, run.budget)
+        efforts.append(near.effort)
+        known = near.gap(gamma) <= LOOSE * gamma * (1 + abs(near.idef))
+        if known or near.effort.stopped:
+            break
     if near.effort.stopped:
         first = certify(problem, no_gamma, point, run.budget)
         return Limit(first, efforts, -math.inf, "stopped on the way")

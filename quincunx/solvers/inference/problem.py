@@ -218,23 +218,28 @@ def compile_problem(pdg: PDG, tree: ClusterTree, potentials: Sequence[Potential]
         ModelError: no cluster holds the variables of a potential.
     """
     arcs = tuple(a for a in pdg.arcs if a.beta > 0 or a.alpha != 0)
+    problem = _restricted(pdg, tree, arcs)
+    if problem is None:
+        raise_contradiction(tree, arcs)
+    return replace(problem, potential=_cell_costs(problem, potentials))
+
+
+def _restricted(pdg: PDG, tree: ClusterTree, arcs: tuple[Arc, ...]) -> Problem | None:
+    """Assemble the cells that certainties leave possible; None where there are none."""
     masks = possible_cells(tree, arcs)
     if _empty(masks):
-        raise_contradiction(tree, arcs)
+        return None
     problem = _assemble(pdg, tree, arcs, masks)
-    if problem.hard.any():
-        support = _hard_support(problem)
-        if support is None:
-            raise_contradiction(tree, arcs)
-        elif not support.all():
-            left = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
-            # Where entries are near the program's own rounding, clusters disagree about what is
-            # left, and rows lose a target that they need.
-            masks = possible_cells(tree, arcs, left)
-            if _empty(masks):
-                raise_contradiction(tree, arcs)
-            problem = _assemble(pdg, tree, arcs, masks)
-    return replace(problem, potential=_cell_costs(problem, potentials))
+    if not problem.hard.any():
+        return problem
+    support = _hard_support(problem)
+    if support is None or support.all():
+        return None if support is None else problem
+    left = [m.astype(np.bool_) for m in problem.split(support.astype(np.float64))]
+    # Where entries are near the linear program's own rounding, clusters disagree about what is
+    # left, and rows lose a target that they need.
+    masks = possible_cells(tree, arcs, left)
+    return None if _empty(masks) else _assemble(pdg, tree, arcs, masks)
 
 
 def _cell_costs(problem: Problem, potentials: Sequence[Potential]) -> Floats:
@@ -280,11 +285,7 @@ def raise_contradiction(tree: ClusterTree, arcs: Sequence[Arc]) -> NoReturn:
     """Raise :class:`ContradictionError`, naming a smallest set of arcs that clash."""
 
     def possible(some: Sequence[Arc]) -> bool:
-        masks = possible_cells(tree, some)
-        if _empty(masks):
-            return False
-        problem = _assemble(PDG(some, tree.variables), tree, tuple(some), masks)
-        return not problem.hard.any() or _hard_support(problem) is not None
+        return _restricted(PDG(some, tree.variables), tree, tuple(some)) is not None
 
     blamed = clashing([a for a in arcs if excludes(a) or math.isinf(a.beta)], possible)
     names = ", ".join(a.name for a in blamed)

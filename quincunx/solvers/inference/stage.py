@@ -14,7 +14,7 @@ from quincunx.solvers.inference.certificate import (
     rounding,
 )
 from quincunx.solvers.inference.conic import Conic, solve_cones
-from quincunx.solvers.inference.interior_point import InteriorPoint, solve_tree
+from quincunx.solvers.inference.interior_point import SHARES, InteriorPoint, solve_tree
 from quincunx.solvers.inference.objective import Objective
 from quincunx.solvers.inference.point import Budget, Effort, Point
 from quincunx.solvers.inference.problem import Problem
@@ -74,8 +74,8 @@ class Stage:
 def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None = None) -> Stage:
     """Minimise a convex score at one gamma, 0 included, with bounds from above and below.
 
-    Where the certified gap misses the tolerance, the method is asked once more: ours for a point
-    nearer to the optimum, Clarabel with slower settings. The answer with the smaller gap is
+    Where the certified gap misses the tolerance, the method is asked again: ours for points less
+    near to the boundary, Clarabel with slower settings. The answer with the smaller gap is
     returned.
 
     Arguments:
@@ -85,12 +85,13 @@ def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None
         start: float64 [N], positive cells near the optimum to start from, where the method can.
     """
     best: Stage | None = None
-    for careful in (False, True):
+    ours = isinstance(run.solver, InteriorPoint)
+    for attempt in range(len(SHARES) if ours else 2):
         if isinstance(run.solver, InteriorPoint):
-            begin = None if careful else start
-            point = solve_tree(problem, target, run.budget, begin, careful)
+            begin = None if attempt else start
+            point = solve_tree(problem, target, run.budget, begin, attempt)
         else:
-            point = solve_cones(problem, target, run.solver, run.budget, careful)
+            point = solve_cones(problem, target, run.solver, run.budget, careful=attempt > 0)
         stage = certify(problem, target, point, run.budget)
         best = stage if best is None else _better(best, stage, target.gamma)
         wanted = run.budget.wanted(best.upper(target.gamma))
