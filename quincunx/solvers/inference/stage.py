@@ -97,6 +97,8 @@ def solve_at(problem: Problem, target: Objective, run: Run, start: Floats | None
         wanted = run.budget.wanted(best.upper(target.gamma))
         if best.gap(target.gamma) <= wanted or stage.effort.stopped:
             break
+        if run.budget.spent:  # another attempt would have been made
+            return replace(best, effort=replace(best.effort, timed_out=True))
         if isinstance(run.solver, Conic) and run.solver.engine != "clarabel":
             break
     assert best is not None
