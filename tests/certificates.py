@@ -175,17 +175,20 @@ def check_answer(facts, gamma, answer, tolerance, rng):
     value = answer.inconsistency
     assert math.isfinite(value) and answer.gap >= 0, (value, answer.gap)
     scale = ROUNDING * (1 + abs(value)) + 1e-14 * facts.size(gamma)
-    assert abs(facts.score(mu, gamma) - value) <= answer.gap + scale, "the score is another"
+    missed, score = facts.missed(mu), facts.score(mu, gamma)
+    assert score <= value + scale, "the score is above its upper bound"
+    # Beliefs that miss hard arcs can score below the optimum; the value has an allowance for that.
+    if missed <= HARD:
+        assert value - score <= answer.gap + scale, "the score is another"
     if answer.idef == answer.idef and answer.method.split()[0] != "sum-product":
         idef = facts.parts(mu)[1]
         assert abs(idef - answer.idef) <= 1e-9 * (1 + facts.size(1.0)), "IDef is another"
-    missed = facts.missed(mu)
     _check_status(facts, gamma, answer, tolerance, missed)
-    for other in _rivals(facts, mu, rng):
+    for other in _rivals(facts, mu, missed, rng):
         assert value - answer.gap <= facts.score(other, gamma) + scale, "the bound is not one"
 
 
-def _rivals(facts, mu, rng):
+def _rivals(facts, mu, missed, rng):
     """Draw feasible distributions: some far from the answer, and some that it is mixed with."""
     drawn = [facts.feasible(rng) for _ in range(20 if not len(facts.certainties()) else 3)]
     for other in drawn:
@@ -193,7 +196,8 @@ def _rivals(facts, mu, rng):
         if other is not None and facts.missed(other) < 1e-14:
             share = 10 ** rng.uniform(-6, 0)
             yield other
-            yield (1 - share) * mu + share * other
+            if missed < 1e-14:
+                yield (1 - share) * mu + share * other
 
 
 def _check_status(facts, gamma, answer, tolerance, missed):

@@ -31,7 +31,8 @@ def wait_for(work: Callable[[Callable[[str], None]], T], what: str, patience: fl
     lines = [""]
     results: list[T] = []
     errors: list[BaseException] = []
-    stop = threading.Event()
+    # Not Thread.join: interrupted by Ctrl-C, it takes the thread for ended on Python 3.11.
+    stop, done = threading.Event(), threading.Event()
 
     def report(line: str) -> None:
         lines[0] = line
@@ -43,37 +44,37 @@ def wait_for(work: Callable[[Callable[[str], None]], T], what: str, patience: fl
             results.append(work(report))
         except BaseException as error:
             errors.append(error)
+        finally:
+            done.set()
 
     started = time.monotonic()
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    threading.Thread(target=run, daemon=True).start()
     try:
-        thread.join(QUIET)
-        if thread.is_alive() and sys.stderr.isatty():
-            _show(thread, started, lines, what)
-        _join(thread, math.inf)
+        if not done.wait(QUIET) and sys.stderr.isatty():
+            _show(done, started, lines, what)
+        _wait(done, math.inf)
     except KeyboardInterrupt:
         stop.set()
-        _join(thread, time.monotonic() + patience)
-        if thread.is_alive():
+        _wait(done, time.monotonic() + patience)
+        if not done.is_set():
             raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _join(thread: threading.Thread, deadline: float) -> None:
-    while thread.is_alive() and time.monotonic() < deadline:
-        thread.join(TICK)  # in short steps: on some systems a longer wait holds Ctrl-C back
+def _wait(done: threading.Event, deadline: float) -> None:
+    while not done.is_set() and time.monotonic() < deadline:
+        done.wait(TICK)  # in short steps: on some systems a longer wait holds Ctrl-C back
 
 
-def _show(thread: threading.Thread, started: float, lines: list[str], what: str) -> None:
+def _show(done: threading.Event, started: float, lines: list[str], what: str) -> None:
     from rich.console import Console
 
     console: Any = Console(stderr=True)
     with console.status(what) as status:
-        while thread.is_alive():
+        while not done.is_set():
             seconds = time.monotonic() - started
             detail = f"  {lines[0]}" if lines[0] else ""
             status.update(f"{what}  [dim]{seconds:.0f} s{detail}  (Ctrl-C to stop)[/dim]")
-            thread.join(TICK)
+            done.wait(TICK)

@@ -33,7 +33,7 @@ CELL_BYTES = 10_000
 # Cells of a cluster up to which dense elimination is the faster: 3 to 23 times so at 512, and
 # Clarabel 3 times so at 1,024, on random graphs of treewidth 8 and 9.
 LARGEST_BLOCK = 700
-WIDE_ROWS = 50  # cells of a row, on average, from which elimination is the faster even so
+WIDE_ROWS = 60  # beyond, it still is where entries share rows with more cells than a 60th of it
 ROW_BYTES = 500  # a cell in the cone of another one's row
 BLOCK_BYTES = 8  # a pair of cells of one cluster, in elimination
 STATE_BYTES = 1500  # and each cell, its arcs and certificates included
@@ -182,7 +182,7 @@ def convex_method(tree: ClusterTree, pdg: PDG) -> InteriorPoint | Conic:
     The latter suffers from rows that many cells belong to: each of a row's cones holds them all.
     """
     largest = max(tree.sizes, default=1)
-    if largest <= LARGEST_BLOCK or _row_cells(tree, pdg) > WIDE_ROWS * sum(tree.sizes):
+    if largest <= LARGEST_BLOCK or _row_cells(tree, pdg) > largest / WIDE_ROWS * sum(tree.sizes):
         return InteriorPoint()
     return Conic()
 

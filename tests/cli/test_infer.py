@@ -344,4 +344,4 @@ def test_ctrl_c_ends_a_solve_at_once(folder, tmp_path):
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
     assert running.returncode == 130
-    assert out == "" and err == "Interrupted; nothing was changed.\n"
+    assert err == "" and "proved" in out and "Interrupted: Ctrl-C" in out

@@ -73,8 +73,11 @@ def test_ctrl_c_leaves_the_best_answer_with_its_gap(gamma, solver):
 
 @pytest.mark.parametrize("solver", [q.InteriorPoint(), q.Conic()], ids=lambda s: type(s).__name__)
 def test_a_time_limit_leaves_an_answer_with_its_gap(solver):
-    answer = q.infer(LOOP, gamma=0.1, solver=solver, time_limit=1e-9, tolerance=1e-15, throw=False)
-    assert answer.status is Status.TIME_LIMIT
+    arguments = {"solver": solver, "time_limit": 1e-9, "tolerance": 1e-15, "throw": False}
+    answer = q.infer(LOOP, gamma=0.1, **arguments)
+    # Our own looks at the clock every 0.05 s, and can be done before.
+    in_time = Status.NEARLY_OPTIMAL if isinstance(solver, q.InteriorPoint) else Status.TIME_LIMIT
+    assert answer.status in (Status.TIME_LIMIT, in_time)
     exact = q.infer(LOOP, gamma=0.1)
     assert answer.inconsistency - answer.gap <= exact.inconsistency
     assert exact.inconsistency - exact.gap <= answer.inconsistency

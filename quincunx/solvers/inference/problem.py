@@ -274,7 +274,13 @@ def _hard_support(problem: Problem) -> Bools | None:
     equations = problem.hard_equations()
     if np.abs(equations @ product).max(initial=0.0) <= ROUNDING:
         return np.ones(problem.size, dtype=np.bool_)
-    return maximal_support(problem.calibration, problem.mass, equations, product)
+    # Where several tables say the same, their product has far smaller entries than the masses,
+    # and rounding between equations that agree passes for a clash; its root is nearer.
+    for scale in (product, np.sqrt(product)):
+        support = maximal_support(problem.calibration, problem.mass, equations, scale)
+        if support is not None:
+            return support
+    return None
 
 
 def _empty(masks: Sequence[Bools]) -> bool:
