@@ -59,9 +59,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few graphs, about a minute")
     parser.add_argument("--note", default="", help="a line about the machine for the results")
+    parser.add_argument("--graphs", type=int, default=10, help="of each setting (default 10)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="a descent's time (default 2)")
     given = parser.parse_args()
     where = environment(("quincunx", "numpy", "scipy", "clarabel"))
-    graphs, seconds = (2, 0.3) if given.quick else (10, 2.0)
+    graphs, seconds = (2, 0.3) if given.quick else (given.graphs, given.seconds)
     gammas = (0.0, 1e-2, 1.0) if given.quick else descent.GAMMAS
     name = "pdg-descent-quick" if given.quick else "pdg-descent"
     picture = (RESULTS if given.quick else ROOT / "docs" / "pictures") / f"{name}.svg"
