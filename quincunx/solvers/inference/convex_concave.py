@@ -134,19 +134,23 @@ def solve_convex_concave(
     lower = global_lower_bound(scaled, score, run)
     found: list[_Descent] = []
     uppers: list[float] = []
+    spent = False
     for tables in _first_tables(scaled, solver, run, start):
         what = f"descent {len(found) + 1} of {solver.starts + (start is not None)}"
         tell(what)
         found.append(_descend(scaled, score, tables, _telling(run, tell, what), solver.iterations))
         uppers.append(_upper(scaled, score, found[-1]))
-        if _stopped(found[-1].last) or uppers[-1] - lower <= run.budget.wanted(uppers[-1]):
+        # Programs that end within one look at the clock are never stopped by it themselves.
+        spent = run.budget.spent
+        enough = uppers[-1] - lower <= run.budget.wanted(uppers[-1])
+        if spent or enough or _stopped(found[-1].last):
             break
     best = found[int(np.argmin(uppers))]
     value = min(uppers) * unit
     gap = abs(value - lower * unit)
     wanted = budget.tolerance * (1 + abs(value))
     residual = problem.residual(best.best.mu)
-    status, message = _judge(found[-1], best.stationarity * unit, gap, wanted, residual)
+    status, message = _judge(found[-1], best.stationarity * unit, gap, wanted, residual, spent)
     return Inference(
         status=status,
         message=message,
@@ -214,7 +218,7 @@ def _descend(problem: Problem, score: Difference, tables: Floats, run: Run, most
     scores = [_score(best, gamma)]
     before = tables = floored_logs(problem, best.mu)
     programs, iterations, step, stationarity = 1, best.effort.iterations, 1.0, np.inf
-    while programs < most and not _stopped(last):
+    while programs < most and not (_stopped(last) or run.budget.spent):
         ahead = normalize_rows(problem, tables + (step - 1) * (tables - before))
         last = solve_at(problem, majorizer(problem, score, ahead), run, best.mu)
         programs, iterations = programs + 1, iterations + last.effort.iterations
@@ -260,7 +264,12 @@ def _upper(problem: Problem, score: Difference, found: _Descent) -> float:
 
 
 def _judge(
-    last: _Descent, stationarity: float, gap: float, wanted: float, residual: float
+    last: _Descent,
+    stationarity: float,
+    gap: float,
+    wanted: float,
+    residual: float,
+    spent: bool,
 ) -> tuple[Status, str]:
     """Say how the descents ended, and in a message what that means here."""
     says = []
@@ -275,6 +284,6 @@ def _judge(
     message = " ".join(says)
     if last.last.effort.interrupted:
         return Status.INTERRUPTED, message
-    if last.last.effort.timed_out:
+    if spent or last.last.effort.timed_out:
         return Status.TIME_LIMIT, message
     return (Status.INACCURATE if residual > 100 * RESIDUAL else Status.LOCAL_OPTIMUM), message
