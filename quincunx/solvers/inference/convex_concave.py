@@ -154,18 +154,7 @@ def solve_convex_concave(
     return Inference(
         status=status,
         message=message,
-        stats={
-            "cells": problem.size,
-            "table_entries": len(problem.table),
-            "treewidth": problem.tree.treewidth,
-            "clusters": len(problem.tree.clusters),
-            "stationarity": best.stationarity * unit,
-            "scores": tuple(s * unit for s in best.scores),
-            "starts": tuple(d.scores[-1] * unit for d in found),
-            "programs": sum(d.programs for d in found),
-            "iterations": sum(d.iterations for d in found),
-            "seconds": time.perf_counter() - began,
-        },
+        stats=_stats(problem, best, found, unit, began),
         gamma=gamma,
         method=f"convex-concave procedure ({method_name(solver.convex)})",
         inconsistency=value,
@@ -236,6 +225,23 @@ def _descend(problem: Problem, score: Difference, tables: Floats, run: Run, most
             stationarity = np.inf
         step = step * GROWTH if gain > wanted else 1.0
     return _Descent(best, last, tuple(scores), float(stationarity), programs, iterations)
+
+
+def _stats(
+    problem: Problem, best: _Descent, found: list[_Descent], unit: float, began: float
+) -> dict[str, object]:
+    return {
+        "cells": problem.size,
+        "table_entries": len(problem.table),
+        "treewidth": problem.tree.treewidth,
+        "clusters": len(problem.tree.clusters),
+        "stationarity": best.stationarity * unit,
+        "scores": tuple(s * unit for s in best.scores),
+        "starts": tuple(d.scores[-1] * unit for d in found),
+        "programs": sum(d.programs for d in found),
+        "iterations": sum(d.iterations for d in found),
+        "seconds": time.perf_counter() - began,
+    }
 
 
 def _telling(run: Run, tell: Progress, what: str) -> Run:
