@@ -30,6 +30,15 @@ def test_confidences_and_entries_far_apart(gamma, solver):
     check_answer(Definitions(pdg), bound, answer, 1e-8, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("solver", METHODS, ids=lambda s: type(s).__name__)
+def test_the_limit_is_convex_however_far_apart_the_confidences(solver):
+    """Beside the largest beta, the least one was below the gamma that stands for the limit."""
+    pdg = LOOP + q.Arc([], A, [0.6, 0.4], beta=1e6) + q.Arc(A, C, NOISY, alpha=2.0, beta=1e-6)
+    answer = q.infer(pdg, solver=solver, throw=False)
+    check_answer(Definitions(pdg), None, answer, 1e-8, np.random.default_rng(0))
+    assert answer.beliefs is not None
+
+
 @pytest.mark.parametrize("gamma", [0.0, None, 0.1])
 def test_single_states_and_empty_arcs(gamma):
     one, other = q.Variable("one", ["only"]), q.Variable("other", ["only"])

@@ -99,8 +99,9 @@ def _follow(problem: Problem, run: Run) -> Limit:
 def _small_gamma(problem: Problem) -> tuple[float, bool]:
     """Return a gamma near 0, and whether it is small beside every beta and the convex regime."""
     counts = (problem.beta > 0) & (problem.width > 1)
-    scale = min(1.0, largest_gamma(problem), float(problem.beta[counts].min(initial=1.0)))
-    gamma = max(LAST_GAMMA * scale, LEAST_GAMMA)
+    regime = largest_gamma(problem)
+    scale = min(1.0, regime, float(problem.beta[counts].min(initial=1.0)))
+    gamma = max(LAST_GAMMA * scale, min(LEAST_GAMMA, 0.5 * regime))
     return gamma, gamma <= SMALL * scale
 
 
