@@ -18,6 +18,15 @@ CHUNKS = {"fast": [(n, n + 80) for n in range(0, 400, 80)]}
 CHUNKS["full"] = [(n, n + 1000) for n in range(0, 16000, 1000)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Compile all loops: the first calls on a new machine take longer than any other."""
+    case = draw_case(0)
+    for gamma in (0.0, None, 0.1):
+        for solver in (None, q.InteriorPoint(), q.ConvexConcave()):
+            q.infer(case.pdg, gamma=gamma, solver=solver, throw=False)
+
+
 def solve(case, solver):
     began = time.perf_counter()
     try:
