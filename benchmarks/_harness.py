@@ -1,5 +1,6 @@
 """What every benchmark shares: timing, the machine, and files with the results."""
 
+import argparse
 import json
 import math
 import os
@@ -17,6 +18,14 @@ from quincunx._atomic import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+def options(description: str, quick: str) -> argparse.ArgumentParser:
+    """Make a parser with the options of every benchmark; ``quick`` says what --quick does."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--note", default="", help="a line about the machine for the results")
+    return parser
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -85,6 +94,30 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Write a Markdown table; the first column is text, the others are aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def publish(
+    module: str,
+    title: str,
+    given: argparse.Namespace,
+    where: Mapping[str, Any],
+    sections: Sequence[str],
+    data: Mapping[str, Any],
+) -> None:
+    """Write what ``python -m benchmarks.<module>`` found; a quick run gets a name of its own.
+
+    Arguments:
+        module: the module's name.
+        title: heading of the page.
+        given: what :func:`options` read.
+        where: the :func:`environment` before the run.
+        sections: the page below the heading and the environment.
+        data: the same as numbers, by name.
+    """
+    made = f"Made by `python -m benchmarks.{module}{' --quick' * given.quick}`."
+    page = "\n".join([f"# {title}", "", made, "", describe(where, given.note), *sections])
+    name = module.replace("_", "-") + "-quick" * given.quick
+    write_results(name, page, {"environment": where, "note": given.note, **data})
 
 
 def write_results(name: str, markdown: str, data: Mapping[str, Any]) -> None:

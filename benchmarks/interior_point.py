@@ -24,13 +24,13 @@ import quincunx as q
 from benchmarks._direct_clarabel import TOLERANCE, solve_directly
 from benchmarks._harness import (
     ROOT,
-    describe,
     environment,
     interleave,
     median,
+    options,
+    publish,
     table,
     timed,
-    write_results,
 )
 from benchmarks._pdg_programs import random_pdg
 from quincunx.solvers.inference.convex import solve_convex
@@ -70,9 +70,7 @@ log time over log n from {least} to {most} is **{slope:.2f}**.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, a minute")
-    parser.add_argument("--note", default="", help="a line about the machine for the results")
+    parser = options(__doc__.split("\n")[0], "small sizes, a minute")
     parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.grow:
@@ -92,33 +90,19 @@ def main() -> None:
     grown = [_grow(n, 2 if n == max(sizes) else 3) for n in sizes]
     logs = np.log([[r["n"], r["seconds"]] for r in grown])
     slope = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
-    markdown = "\n".join(
-        [
-            "# The interior point over the cluster tree",
-            "",
-            f"Made by `python -m benchmarks.interior_point{' --quick' * given.quick}`.",
-            "",
-            describe(where, given.note),
-            TEXT.format(
-                tolerance=TOLERANCE,
-                runs=runs,
-                seeds=seeds,
-                compared=_compared_table(records),
-                least=min(sizes),
-                most=max(sizes),
-                slope=slope,
-                growth=_growth_table(grown),
-            ),
-        ]
+    text = TEXT.format(
+        tolerance=TOLERANCE,
+        runs=runs,
+        seeds=seeds,
+        compared=_compared_table(records),
+        least=min(sizes),
+        most=max(sizes),
+        slope=slope,
+        growth=_growth_table(grown),
     )
-    data = {
-        "environment": where,
-        "note": given.note,
-        "compared": records,
-        "growth": grown,
-        "slope": slope,
-    }
-    write_results("interior-point-quick" if given.quick else "interior-point", markdown, data)
+    data = {"compared": records, "growth": grown, "slope": slope}
+    title = "The interior point over the cluster tree"
+    publish("interior_point", title, given, where, [text], data)
 
 
 def _compare(n: int, width: int, seed: int, gamma: float | None, runs: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Writes ``benchmarks/results/pdg-inference.md`` and ``.json``, or with ``--quick`
 ``pdg-inference-quick``. Needs the extras cvxpy and pgmpy, and pyagrum.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import _pdg_networks as networks
 from benchmarks import _pdg_programs as programs
-from benchmarks._harness import describe, environment, write_results
+from benchmarks._harness import environment, options, publish
 
 PACKAGES = (
     "quincunx",
@@ -77,11 +76,9 @@ Largest difference between our posteriors and the peer's:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, a few minutes")
+    parser = options(__doc__.split("\n")[0], "small sizes, a few minutes")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one run of a peer")
     parser.add_argument("--memory", type=float, default=12.0, help="GiB for a peer's process")
-    parser.add_argument("--note", default="", help="a line about the machine for the results")
     given = parser.parse_args()
     where = environment(PACKAGES)
     seeds, repeats = (1, 2) if given.quick else (3, 3)
@@ -92,37 +89,25 @@ def main() -> None:
     compared = programs.compare((10, 20, 50), seeds, repeats, _say)
     grown = programs.grow(sizes, seeds, _say)
     posteriors = networks.compare(names, limit, given.memory, _say)
-    markdown = "\n".join(
-        [
-            "# Inference in probabilistic dependency graphs",
-            "",
-            f"Made by `python -m benchmarks.pdg_inference{' --quick' * given.quick}`.",
-            "",
-            describe(where, given.note),
-            PROGRAMS.format(
-                seeds=seeds,
-                runs=2 * repeats,
-                table=programs.compare_table(compared),
-                idef=programs.idef_table(compared),
-                growth=programs.growth_table(grown),
-            ),
-            NETWORKS.format(
-                rounds=networks.ROUNDS,
-                limit=limit,
-                memory=given.memory,
-                table=networks.networks_table(posteriors),
-                difference=networks.difference_table(posteriors),
-            ),
-        ]
-    )
-    data = {
-        "environment": where,
-        "note": given.note,
-        "programs": compared,
-        "growth": grown,
-        "networks": posteriors,
-    }
-    write_results("pdg-inference-quick" if given.quick else "pdg-inference", markdown, data)
+    sections = [
+        PROGRAMS.format(
+            seeds=seeds,
+            runs=2 * repeats,
+            table=programs.compare_table(compared),
+            idef=programs.idef_table(compared),
+            growth=programs.growth_table(grown),
+        ),
+        NETWORKS.format(
+            rounds=networks.ROUNDS,
+            limit=limit,
+            memory=given.memory,
+            table=networks.networks_table(posteriors),
+            difference=networks.difference_table(posteriors),
+        ),
+    ]
+    data = {"programs": compared, "growth": grown, "networks": posteriors}
+    title = "Inference in probabilistic dependency graphs"
+    publish("pdg_inference", title, given, where, sections, data)
 
 
 def _say(line: str) -> None:

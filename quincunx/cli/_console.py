@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_CEILING, Context
 
 from rich.box import ROUNDED
 from rich.console import Console
@@ -24,6 +25,12 @@ def make_console() -> Console:
 def figure(p: float) -> str:
     """Write a probability with six digits, a small one by its order of magnitude."""
     return f"{p:.6f}" if p >= 1e-4 or p == 0 else f"{p:.2e}"
+
+
+def at_most(bound: float) -> str:
+    """Write a bound from above with one digit, rounded up so that it stays one."""
+    upwards = Context(prec=1, rounding=ROUND_CEILING)
+    return f"{float(upwards.create_decimal(repr(float(bound)))):.1g}"
 
 
 def bar(p: float) -> Text:

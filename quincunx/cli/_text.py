@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from quincunx.cli._console import (
+    at_most,
     bar,
     bytes_of,
     figure,
@@ -23,7 +24,7 @@ from quincunx.cli._report import Report, kind_of, size_of, write_gamma
 if TYPE_CHECKING:
     from quincunx.cli._describe import Description
     from quincunx.graphs import Table
-    from quincunx.solvers import Blame, Bounds
+    from quincunx.solvers import Blame, Bounds, Inference
 
 OVERVIEW = 40  # variables that are listed where none was asked for
 STATES = 5  # states of a variable in that list
@@ -70,7 +71,7 @@ def _certificate(report: Report) -> list[tuple[str, str | Text]]:
     # A network's zero would show as its rounding; a gap that matters is written out as an interval.
     value = 0.0 if 0 <= answer.inconsistency <= answer.gap <= 1e-9 else answer.inconsistency
     least = f"{value:.10g} nats"
-    proof = f"  (proved within {answer.gap:.1g})"
+    proof = f"  (proved within {at_most(answer.gap)})"
     if answer.gap > 1e-3 * (1 + abs(value)) and math.isfinite(answer.gap):
         proof = f"  (proved between {value - answer.gap:.6g} and {value:.6g})"
     rows: list[tuple[str, str | Text]] = [
@@ -78,21 +79,32 @@ def _certificate(report: Report) -> list[tuple[str, str | Text]]:
         ("inconsistency", Text.assemble((least, "bold"), proof)),
     ]
     if answer.idef == answer.idef:  # not NaN: message passing does not compute it
-        bound = ""
-        if answer.gamma is None and math.isfinite(answer.idef_lower):
-            bound = f"  (the optimum has at least {answer.idef_lower + 0.0:.6g})"
-        rows.append(("IDef", f"{round(answer.idef, 10) + 0.0:.6g} nats{bound}"))
+        rows.append(("IDef", _deficiency(answer)))
     if answer.gamma and answer.belief_error < 1:
-        error = f"at most {answer.belief_error:.1g}, in total variation from the optimum"
+        error = f"at most {at_most(answer.belief_error)}, in total variation from the optimum"
         rows.append(("belief error", error))
     if answer.residual:
-        rows.append(("hard arcs", f"hold within {answer.residual:.1g}"))
+        rows.append(("hard arcs", f"hold within {at_most(answer.residual)}"))
     rows.append(("method", answer.method))
     if "seconds" in answer.stats:
         rows.append(("time", f"{float(answer.stats['seconds']):.2g} s"))
     if report.assume:
         rows.append(("assumed", _states(report.assume)))
     return rows
+
+
+def _deficiency(answer: "Inference") -> str:
+    """Write IDef with the digits that the gap supports, and in the limit how much less can be."""
+    less = max(answer.idef - answer.idef_lower, 0.0) if answer.gamma is None else math.inf
+    # Beliefs are known to the root of the gap, and IDef about as well; in the limit no better than
+    # its bound says. Four digits are shown even where nothing is proved: they are these beliefs'.
+    error = math.sqrt(max(answer.gap, 0.0) / (2 * (answer.gamma or 0.5)))
+    error = max(error, less) if math.isfinite(less) else error
+    digits = 10 if error <= 1e-10 else max(4, -math.floor(math.log10(min(error, 1.0))))
+    bound = ""
+    if math.isfinite(less):
+        bound = f"  (the optimum has {f'at most {at_most(less)}' if less else 'no'} less)"
+    return f"{round(answer.idef, digits) + 0.0:.10g} nats{bound}"
 
 
 def _print_blame(console: Console, blame: "Blame") -> None:
@@ -152,9 +164,10 @@ def _print_bounds(console: Console, table: "Table", bounds: "Bounds", given: str
     if table.values.size > ENTRIES:
         console.print(f"... {table.values.size:,} entries; --csv or --json gives all of them")
     if bounds.slack:
+        rare = "" if not given else f" divided by the probability of {given[3:]}"
         console.print(
-            f"Too wide by about {bounds.slack:.1g}, as tables in conflict leave digits open; more "
-            "given rare evidence."
+            "The tables conflict, and their compromise is known numerically only. So 'at least' "
+            f"may be too low and 'at most' too high, by about {at_most(bounds.slack)}{rare}."
         )
 
 

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Protocol
 
 import numpy as np
 
-from quincunx._errors import ModelError
+from quincunx._errors import ModelError, UnknownNameError
 from quincunx.graphs.arc import Arc
 from quincunx.graphs.html import html_table
 from quincunx.graphs.table import Names, Table, merge_variables, variables_of, xlogx
@@ -78,6 +79,45 @@ class PDG:
             UnknownNameError: there is none.
         """
         return find_variable(self.variables, name)
+
+    def arc(self, name: str) -> Arc:
+        """Return the arc of that name: its label, or as it is written where it has none.
+
+        Raises:
+            UnknownNameError: there is none; the message lists the nearest names.
+            ModelError: several arcs have it.
+
+        Example:
+            >>> rain = Variable("rain", ["no", "yes"])
+            >>> pdg = PDG([Arc([], rain, [0.7, 0.3]), Arc([], rain, [0.4, 0.6], label="sky")])
+            >>> pdg.arc("sky"), pdg.arc("(rain)").label
+            (Arc(sky, table (2,), alpha=1, beta=1), None)
+        """
+        found = [arc for arc in self.arcs if arc.name == name]
+        if len(found) > 1:
+            raise ModelError(f"{len(found)} arcs are named {name!r}; give them different labels")
+        if not found:
+            raise _unknown_arc(name, self.arcs)
+        return found[0]
+
+    def without(self, *names: str) -> "PDG":
+        """Leave out the arcs of these names; variables stay. Of several arcs of a name all go.
+
+        Raises:
+            UnknownNameError: no arc has one of the names; the message lists the nearest.
+
+        Example:
+            >>> rain = Variable("rain", ["no", "yes"])
+            >>> radio = Arc([], rain, [0.7, 0.3], label="radio")
+            >>> sky = Arc([], rain, [0.4, 0.6], label="sky")
+            >>> PDG([radio, sky]).without("radio") == PDG([sky])
+            True
+        """
+        known = {arc.name for arc in self.arcs}
+        for name in names:
+            if name not in known:
+                raise _unknown_arc(name, self.arcs)
+        return PDG([arc for arc in self.arcs if arc.name not in names], self.variables)
 
     def __add__(self, other: "PDG | Arc | Variable") -> "PDG":
         """Unite with another graph, an arc or a variable; equal arcs are kept twice."""
@@ -150,6 +190,15 @@ class PDG:
     def _repr_html_(self) -> str:
         """Write the arcs as a table for a notebook."""
         return arcs_html(repr(self).split("\n")[0], self.arcs)
+
+
+def _unknown_arc(name: object, arcs: Sequence[Arc]) -> UnknownNameError:
+    """Make the error that lists the names nearest to a wrong one, or the first ones."""
+    known = list(dict.fromkeys(arc.name for arc in arcs))
+    near = get_close_matches(str(name), known, n=3)
+    listed = ", ".join(map(repr, near or known[:12])) + ", ..." * (not near and len(known) > 12)
+    meant = f"did you mean {listed}?" if near else f"there are: {listed or 'none'}"
+    return UnknownNameError(f"there is no arc {name!r}; {meant}")
 
 
 def arcs_html(caption: str, arcs: Sequence[Arc]) -> str:

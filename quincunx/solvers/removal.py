@@ -1,14 +1,15 @@
 """The smallest set of arcs whose removal makes the rest of a graph consistent."""
 
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from numbers import Real
 
-from quincunx._errors import ContradictionError, ModelError
+from quincunx._errors import ContradictionError, ModelError, SolveError
+from quincunx._types import Status
 from quincunx.graphs.arc import Arc
 from quincunx.graphs.pdg import PDG
-from quincunx.solvers.infer import infer
+from quincunx.solvers.infer import check_limits, infer
 from quincunx.solvers.inference.answer import Inference
 from quincunx.solvers.inference.arc_terms import arc_terms
 from quincunx.solvers.inference.support import clashing, excludes
@@ -27,10 +28,13 @@ class Removal:
             whose inconsistency is certified to be above the tolerance, so one arc of each has to
             go, and no smaller set has an arc of each. If False, more arcs than the search goes to
             had to be removed, of which none can be put back alone, but fewer others might do; or an
-            interval of a conflict reaches across the tolerance.
+            interval of a conflict reaches across the tolerance; or the time was up.
         inconsistency: of the rest, at gamma = 0, in nats: at most the tolerance.
         conflicts: arcs that contradict each other, found on the way.
         solves: how many times :func:`quincunx.infer` was called.
+        timed_out: whether the time was up before the search was done. The arcs are the fewest whose
+            removal had been found to work by then, and some may not be needed; all of the graph's
+            if none had.
     """
 
     arcs: tuple[Arc, ...]
@@ -39,18 +43,27 @@ class Removal:
     inconsistency: float
     conflicts: tuple[tuple[Arc, ...], ...]
     solves: int
+    timed_out: bool = False
 
     def __repr__(self) -> str:
         """Write the arcs in two lines."""
         names = ", ".join(a.name for a in self.arcs) or "nothing"
         kind = "no smaller set does" if self.exact else "a smaller set may do"
+        kind += ", the time was up" if self.timed_out else ""
         return (
             f"Remove {names}: {kind} ({self.solves} solves)\n"
             f"  inconsistency of the rest {self.inconsistency:.3g} nats"
         )
 
 
-def smallest_removal(pdg: PDG, *, tolerance: float = 1e-6, most: int = 4) -> Removal:
+def smallest_removal(
+    pdg: PDG,
+    *,
+    tolerance: float = 1e-6,
+    most: int = 4,
+    time_limit: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Removal:
     """Find the smallest set of arcs without which the others are consistent.
 
     Consistent means that the inconsistency at gamma = 0 is at most ``tolerance``: one distribution
@@ -68,6 +81,9 @@ def smallest_removal(pdg: PDG, *, tolerance: float = 1e-6, most: int = 4) -> Rem
         tolerance: the largest inconsistency that counts as none, in nats, in (0, 1).
         most: the largest size for which the smallest set is found for certain, >= 0. Every further
             arc can multiply the number of solves.
+        time_limit: seconds after which the best removal so far is returned, with ``timed_out``; to
+            have one early, the greedy search then comes first. None: no limit.
+        progress: called with a line about the work before each solve.
 
     Raises:
         ModelError: an argument is out of range or not a PDG.
@@ -87,18 +103,35 @@ def smallest_removal(pdg: PDG, *, tolerance: float = 1e-6, most: int = 4) -> Rem
         J. Marques-Silva, "Smallest MUS extraction with minimal hitting set dualization", CP 2015
         (the implicit form of the search).
     """
-    _check_arguments(pdg, tolerance, most)
-    oracle = _Oracle(pdg, tolerance)
-    everything = frozenset(range(len(pdg.arcs)))
-    order = _by_blame(oracle, everything)
+    _check_arguments(pdg, tolerance, most, time_limit)
+    deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+    oracle = _Oracle(pdg, tolerance, deadline, progress)
     conflicts: list[frozenset[int]] = []
+    try:
+        removed, exact = _search(oracle, most, conflicts)
+    except _TimeUpError:
+        return _removal(oracle, oracle.fewest_removed(), conflicts, exact=False, timed_out=True)
+    return _removal(oracle, removed, conflicts, exact)
+
+
+def _search(
+    oracle: "_Oracle", most: int, conflicts: list[frozenset[int]]
+) -> tuple[frozenset[int], bool]:
+    """Return arcs to remove, and whether that is proved the smallest set; collect conflicts."""
+    everything = oracle.everything
+    if math.isfinite(oracle.deadline):
+        _greedy(oracle, everything)
+    order = _by_blame(oracle, everything)
     for size in range(most + 1):
         while (removed := _hitting_set(conflicts, size, order)) is not None:
             if oracle.consistent(everything - removed):
-                proved = all(oracle.surely_inconsistent(c) for c in conflicts)
-                return _removal(oracle, removed, conflicts, proved)
+                return removed, all(oracle.surely_inconsistent(c) for c in conflicts)
             conflicts.append(_conflict(oracle, everything - removed))
-    return _removal(oracle, _greedy(oracle, everything), conflicts, False)
+    return _greedy(oracle, everything), False
+
+
+class _TimeUpError(Exception):
+    """The deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,18 +140,44 @@ class _Oracle:
 
     pdg: PDG
     tolerance: float
+    deadline: float
+    progress: Callable[[str], None] | None
     answers: dict[frozenset[int], Inference] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> frozenset[int]:
+        return frozenset(range(len(self.pdg.arcs)))
 
     def solve(self, kept: frozenset[int]) -> Inference:
         if kept not in self.answers:
-            rest = PDG([self.pdg.arcs[i] for i in sorted(kept)], self.pdg.variables)
-            gap = min(1e-8, SHARPER * self.tolerance)
-            try:
-                self.answers[kept] = infer(rest, gamma=0.0, tolerance=gap)
-            except ContradictionError as error:
-                assert isinstance(error.solution, Inference)
-                self.answers[kept] = error.solution  # of infinite inconsistency, without beliefs
+            self.answers[kept] = self._solved(kept)
         return self.answers[kept]
+
+    def _solved(self, kept: frozenset[int]) -> Inference:
+        left = self.deadline - time.perf_counter()
+        if left <= 0:
+            raise _TimeUpError
+        if self.progress:
+            done, arcs = len(self.answers), len(self.pdg.arcs)
+            self.progress(f"solve {done + 1}, with {len(kept)} of {arcs} arcs")
+        rest = PDG([self.pdg.arcs[i] for i in sorted(kept)], self.pdg.variables)
+        gap = min(1e-8, SHARPER * self.tolerance)
+        limit = left if math.isfinite(left) else None
+        try:
+            return infer(rest, gamma=0.0, tolerance=gap, time_limit=limit)
+        except SolveError as error:
+            found = error.solution
+            if isinstance(found, Inference) and found.status is Status.TIME_LIMIT:
+                raise _TimeUpError from None
+            if not isinstance(error, ContradictionError):
+                raise
+            assert isinstance(found, Inference)
+            return found  # of infinite inconsistency, without beliefs
+
+    def fewest_removed(self) -> frozenset[int]:
+        """Return the smallest set whose removal was found to work; no arcs at all surely do."""
+        kept = (k for k, a in self.answers.items() if a.inconsistency <= self.tolerance)
+        return self.everything - max(kept, key=len, default=frozenset())
 
     def consistent(self, kept: Iterable[int]) -> bool:
         return self.solve(frozenset(kept)).inconsistency <= self.tolerance
@@ -194,27 +253,31 @@ def _greedy(oracle: _Oracle, everything: frozenset[int]) -> frozenset[int]:
 
 
 def _removal(
-    oracle: _Oracle, removed: frozenset[int], conflicts: list[frozenset[int]], exact: bool
+    oracle: _Oracle,
+    removed: frozenset[int],
+    conflicts: list[frozenset[int]],
+    exact: bool,
+    timed_out: bool = False,
 ) -> Removal:
     arcs = oracle.pdg.arcs
-    kept = frozenset(range(len(arcs))) - removed
+    kept = oracle.everything - removed
     return Removal(
         arcs=tuple(arcs[i] for i in sorted(removed)),
         rest=PDG([arcs[i] for i in sorted(kept)], oracle.pdg.variables),
         exact=exact,
-        inconsistency=oracle.solve(kept).inconsistency,
+        inconsistency=oracle.solve(kept).inconsistency if kept else 0.0,
         conflicts=tuple(tuple(arcs[i] for i in sorted(c)) for c in conflicts),
         solves=len(oracle.answers),
+        timed_out=timed_out,
     )
 
 
-def _check_arguments(pdg: PDG, tolerance: float, most: int) -> None:
+def _check_arguments(pdg: PDG, tolerance: float, most: int, time_limit: float | None) -> None:
     if not isinstance(pdg, PDG):
         raise ModelError(
             f"smallest_removal takes a PDG, not {type(pdg).__name__}; a Bayesian network or factor "
             "graph alone is consistent"
         )
-    if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
-        raise ModelError(f"tolerance must be in (0, 1) nats, not {tolerance!r}")
+    check_limits(tolerance, time_limit)
     if not (isinstance(most, int) and most >= 0):
         raise ModelError(f"most must be a whole number >= 0, not {most!r}")

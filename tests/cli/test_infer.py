@@ -17,8 +17,11 @@ from typer.testing import CliRunner, Result
 
 import quincunx
 from quincunx import PDG, Arc, Variable
+from quincunx._types import Status
 from quincunx.cli import app
+from quincunx.cli._console import at_most
 from quincunx.cli._names import parse_names, parse_states, write_name
+from quincunx.cli._text import _deficiency
 from quincunx.graphs.examples import chest_clinic, weather, weather_clash
 
 COMMAND = [sys.executable, "-m", "quincunx"]
@@ -92,6 +95,44 @@ def test_people_see_inconsistency_gap_and_all_variables(folder):
     for name, p in (("lung", 0.055), ("bronc", 0.45), ("xray", 0.11029), ("dysp", 0.435971)):
         (line,) = (x for x in result.stdout.splitlines() if x.startswith(f"{name} "))
         assert line.endswith(f"yes {p:.6f}")
+
+
+@pytest.mark.parametrize(
+    ("bound", "text"),
+    [(0, "0"), (1e-8, "1e-08"), (2.01e-7, "3e-07"), (0.1, "0.1"), (0.31, "0.4"), (0.95, "1")],
+)
+def test_a_bound_is_rounded_up(bound, text):
+    assert at_most(bound) == text
+
+
+def shown_deficiency(*, idef, **known):
+    """Return the line on IDef of an answer."""
+    answer = quincunx.Inference(status=Status.OPTIMAL, idef=idef, **known)
+    return _deficiency(answer)
+
+
+def test_of_the_deficiency_only_certain_digits_are_shown():
+    limit = {"gamma": None, "gap": 7e-12}
+    less = "(the optimum has at most 3e-07 less)"
+    assert shown_deficiency(idef=1e-17, idef_lower=-2.98604e-07, **limit) == f"0 nats  {less}"
+    assert shown_deficiency(idef=-4e-9, idef_lower=-2.98e-07, **limit) == f"0 nats  {less}"
+    assert shown_deficiency(idef=0.25, idef_lower=0.2501, **limit).endswith("has no less)")
+    known = shown_deficiency(idef=math.pi, idef_lower=math.pi - 2.5e-6, **limit)
+    assert known == "3.141593 nats  (the optimum has at most 3e-06 less)"
+    assert shown_deficiency(idef=math.pi, gamma=0.5, gap=1e-10) == "3.14159 nats"
+    assert shown_deficiency(idef=math.pi, gamma=0.5, gap=1e-16) == "3.14159265 nats"
+    assert shown_deficiency(idef=math.pi, gamma=0.0, gap=9e-12) == "3.141593 nats"
+    assert shown_deficiency(idef=-1e-17, gamma=0.0, gap=0.0) == "0 nats"
+    assert shown_deficiency(idef=math.pi, gamma=9.0, gap=2.0) == "3.1416 nats"
+
+
+def test_the_certificate_is_shown(folder):
+    text = run(folder, "weather.json").stdout
+    direct = quincunx.infer(weather())
+    assert f"(proved within {at_most(direct.gap)})" in text
+    (line,) = (x for x in text.splitlines() if x.startswith("IDef "))
+    assert float(line.split()[1]) == pytest.approx(direct.idef, abs=1e-6)
+    assert line.endswith(f"at most {at_most(direct.idef - direct.idef_lower)} less)")
 
 
 def test_states_of_several_kinds(folder):

@@ -9,6 +9,7 @@ import pytest
 
 import quincunx
 from quincunx import PDG, Arc, Variable
+from quincunx.cli._console import at_most
 from quincunx.graphs.examples import chest_clinic, weather
 from tests.cli.test_infer import run
 
@@ -86,6 +87,11 @@ def test_bounds(folder):
     line = next(x for x in text.splitlines() if x.startswith("yes       yes"))
     low, high = bounds.lower.values[1, 1], bounds.upper.values[1, 1]
     assert line.split()[-2:] == [f"{low:.6f}", f"{high:.6f}"]
+    meaning = "'at least' may be too low and 'at most' too high, by about"
+    assert f"{meaning} {at_most(bounds.slack)}." in text
+    given = run(folder, "weather.json", "--bounds", "-q", "umbrella", "-e", "rain=yes").stdout
+    assert "divided by the probability of rain = yes." in given
+    assert meaning not in run(folder, "kinds.json", "--bounds").stdout  # no conflict
 
 
 def test_bounds_of_every_variable_and_given_evidence(folder):

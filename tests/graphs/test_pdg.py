@@ -107,6 +107,46 @@ def test_union_refuses_other_states_and_unknown_names():
         pdg + Arc("A", "Z", None)
 
 
+RADIO = Arc([], A, [0.7, 0.3], label="radio")
+SKY = Arc([], A, [0.4, 0.6], label="sky")
+HABIT = Arc(A, C, [[0.9, 0.1], [0.2, 0.8]])
+
+
+def test_arcs_are_left_out_by_name_and_their_variables_stay():
+    pdg = PDG([RADIO, HABIT, SKY, RADIO], [B])
+    assert pdg.without("sky") == PDG([RADIO, HABIT, RADIO], pdg.variables)
+    assert pdg.without("radio", "(C | A)") == PDG([SKY], pdg.variables)
+    assert pdg.without("radio", "radio", "sky", "(C | A)").variables == pdg.variables == (B, A, C)
+    assert pdg.without() == pdg
+    assert len(pdg.arcs) == 4
+
+
+def test_an_arc_is_found_by_name_and_changed():
+    pdg = PDG([RADIO, HABIT, SKY])
+    assert pdg.arc("sky") is SKY and pdg.arc("(C | A)") is HABIT
+    softer = pdg.without("sky") + replace(pdg.arc("sky"), beta=0.2)
+    assert [(arc.name, arc.beta) for arc in softer.arcs][-1] == ("sky", 0.2)
+    with pytest.raises(ModelError, match="2 arcs are named 'sky'"):
+        (pdg + SKY).arc("sky")
+
+
+@pytest.mark.parametrize("ask", [PDG.without, PDG.arc])
+def test_an_unknown_arc_is_told_the_nearest_names(ask):
+    many = PDG([Arc([], A, None, label=f"x{i:02}") for i in range(14)])
+    for pdg, name, text in (
+        (PDG([RADIO, SKY]), "raido", "no arc 'raido'; did you mean 'radio'?"),
+        (PDG([RADIO, SKY]), "uncle", "no arc 'uncle'; there are: 'radio', 'sky'"),
+        (PDG(), "sky", "no arc 'sky'; there are: none"),
+        (many, "uncle", "'x11', ..."),
+        (PDG([RADIO]), RADIO, "no arc Arc(radio"),
+    ):
+        with pytest.raises(UnknownNameError) as caught:
+            ask(pdg, name)
+        assert text in str(caught.value)
+    with pytest.raises(UnknownNameError, match="'sku'"):
+        PDG([RADIO, SKY]).without("radio", "sku")
+
+
 @pytest.mark.parametrize("thing", [3, "arc", None, (A, B, None), A])
 def test_a_graph_is_made_of_arcs(thing):
     with pytest.raises(ModelError, match="a PDG is made of arcs; got") as caught:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import quincunx as q
 from quincunx._errors import ModelError
 from quincunx.graphs.examples import chest_clinic, weather, weather_clash
+from quincunx.solvers import removal as module
 from tests.oracles import joint_optimum
 from tests.problems import random_pdg
 
@@ -161,6 +163,52 @@ def test_what_is_consistent_loses_nothing():
     assert repr(removal).startswith("Remove nothing: no smaller set does")
 
 
+def removed_in(solves, pdg, monkeypatch):
+    """Search on a clock that goes on by a second whenever the search looks at it."""
+    clock = itertools.count()
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    return q.smallest_removal(pdg, time_limit=solves + 0.5)
+
+
+def test_when_the_time_is_up_the_best_so_far_is_returned(monkeypatch):
+    """Greed finds a way within few solves, and the search then proves it or finds a better one."""
+    pdg = planted(3, 10, 3)
+    found = [removed_in(solves, pdg, monkeypatch) for solves in (0, 1, 2, 4, 8, 16, 99)]
+    assert [r.solves for r in found[:4]] == [0, 1, 2, 4]
+    assert names(found[0]) == [a.name for a in pdg.arcs] and found[0].inconsistency == 0
+    sizes = [len(r.arcs) for r in found]
+    assert sizes == sorted(sizes, reverse=True) and sizes[4] == sizes[-1] == 3
+    assert not any(r.exact for r in found[:-1]) and all(r.timed_out for r in found[:-1])
+    assert "a smaller set may do, the time was up" in repr(found[4])
+    assert found[5].conflicts and not found[0].conflicts
+    assert found[-1].exact and not found[-1].timed_out and "time" not in repr(found[-1])
+    assert names(found[-1]) == [a.name for a in pdg.arcs[20:]]
+    for removal in found:
+        assert q.infer(removal.rest, gamma=0).inconsistency <= TOLERANCE
+        assert removal.rest.variables == pdg.variables
+
+
+def test_a_solve_that_the_time_ends_is_no_error(monkeypatch):
+    solve, limits = module.infer, []
+
+    def hurried(pdg, **options):
+        limits.append(options.pop("time_limit"))
+        return solve(pdg, **options, time_limit=1e-3)  # which takes some ten times as long
+
+    monkeypatch.setattr(module, "infer", hurried)
+    pdg = random_pdg(15)
+    removal = q.smallest_removal(pdg, time_limit=60)
+    assert removal.timed_out and removal.solves == 0 and removal.arcs == pdg.arcs
+    assert len(limits) == 1 and 0 < limits[0] < 60
+
+
+def test_progress_tells_each_solve():
+    lines = []
+    removal = q.smallest_removal(weather(), progress=lines.append)
+    assert len(lines) == removal.solves
+    assert lines[0] == "solve 1, with 4 of 4 arcs" and lines[1].startswith("solve 2, with ")
+
+
 def test_the_tolerance_says_what_counts_as_consistent():
     assert len(q.smallest_removal(weather()).arcs) == 1
     assert q.smallest_removal(weather(), tolerance=0.1).arcs == ()  # 0.0954 nats
@@ -172,6 +220,7 @@ def test_the_tolerance_says_what_counts_as_consistent():
         ({"pdg": chest_clinic()}, "takes a PDG, not BayesianNetwork"),
         ({"tolerance": 0}, "tolerance must be"),
         ({"tolerance": math.nan}, "tolerance must be"),
+        ({"time_limit": 0}, "time_limit must be"),
         ({"most": -1}, "most must be"),
         ({"most": 1.5}, "most must be"),
     ],

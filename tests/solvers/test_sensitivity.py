@@ -8,6 +8,7 @@ import pytest
 import quincunx as q
 from quincunx._errors import SolveError
 from quincunx.graphs.examples import chest_clinic, weather, weather_clash
+from quincunx.solvers.inference.sensitivity import ArcSensitivity, Sensitivity
 from tests.problems import random_pdg
 
 A = q.Variable("A", ["a0", "a1"])
@@ -235,3 +236,13 @@ def test_the_text_names_every_arc():
     assert lines[0].startswith("Sensitivity at gamma = 0.5: ")
     assert [line.split()[-1] for line in lines[2:]] == ["forecast", "barometer", "habit", "plan"]
     assert "<td>habit</td>" in sensitivity._repr_html_()
+
+
+def test_rounding_is_shown_as_zero():
+    arc = q.Arc([], A, [0.5, 0.5], label="even")
+    row = ArcSensitivity(arc, -1e-17, 2e-16, np.array([1e-16, -1e-16]))
+    text = repr(Sensitivity(0.5, -3e-17, (row,)))
+    assert text.split("\n")[0] == "Sensitivity at gamma = 0.5: 0 nats per gamma"
+    assert text.split("\n")[2].split() == ["0", "0", "0", "even"]
+    small = repr(Sensitivity(1e-6, 1e-7, (ArcSensitivity(arc, 2e-7, 3e-7, None),)))
+    assert small.split("\n")[2].split() == ["2e-07", "3e-07", "-", "even"]

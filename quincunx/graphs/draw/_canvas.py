@@ -16,6 +16,23 @@ BEHIND, LINES, BOXES = 0, 1, 3  # what covers what
 
 
 @dataclass(frozen=True, slots=True)
+class Stroke:
+    """How a line is drawn.
+
+    Attributes:
+        color: as matplotlib has it.
+        width: in points.
+        style: of matplotlib, such as "-" or "--".
+        twin: whether there are two lines, side by side.
+    """
+
+    color: str
+    width: float
+    style: str = "-"
+    twin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Canvas:
     """Axes in which an inch is a unit, and what is drawn there.
 
@@ -95,23 +112,10 @@ class Canvas:
         x, y = self._at(at)
         self.ax.plot(x, y, ls="", marker=mark, ms=size * self.scale, color=color, clip_on=False)
 
-    def line(
-        self,
-        way: Sequence[Point],
-        color: str,
-        width: float,
-        style: str = "-",
-        *,
-        twin: bool = False,
-    ) -> None:
-        """Draw a smooth line near all points of a way, from the first to the last.
+    def line(self, way: Sequence[Point], stroke: Stroke) -> None:
+        """Draw a smooth line from the first of two or more points to the last, near the others.
 
-        Arguments:
-            way: two points or more; the line stays between its chords.
-            color: as matplotlib has it.
-            width: in points.
-            style: of matplotlib, such as "-" or "--".
-            twin: draw two lines, side by side.
+        It stays between the chords.
         """
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
@@ -126,37 +130,29 @@ class Canvas:
             codes += [Path.CURVE3, Path.CURVE3]
         if len(points) == 2:
             path, codes = points, [Path.MOVETO, Path.LINETO]
-        strokes = [(color, width, style)]
-        if twin:
-            strokes = [(color, width + 2.4, style), ("white", width * 0.4 + 0.8, style)]
-        for ink, broad, dash in strokes:
-            look = {"edgecolor": ink, "linewidth": broad * self.scale, "linestyle": dash}
+        coats = [(stroke.color, stroke.width)]
+        if stroke.twin:
+            coats = [(stroke.color, stroke.width + 2.4), ("white", stroke.width * 0.4 + 0.8)]
+        for ink, broad in coats:
+            look = {"edgecolor": ink, "linewidth": broad * self.scale, "linestyle": stroke.style}
             # Projecting ends reach under the boxes, so that a slanted one leaves no notch.
-            look["capstyle"] = "projecting" if dash == "-" else "butt"
+            look["capstyle"] = "projecting" if stroke.style == "-" else "butt"
             patch = PathPatch(Path(path, codes), fill=False, **look)
             self.ax.add_patch(patch).set_zorder(LINES)
 
-    def arrow(
-        self,
-        way: Sequence[Point],
-        color: str,
-        width: float,
-        style: str = "-",
-        *,
-        twin: bool = False,
-    ) -> None:
+    def arrow(self, way: Sequence[Point], stroke: Stroke) -> None:
         """Draw a line as :meth:`line` does, with a head at its end."""
         from matplotlib.patches import Polygon
 
         (x0, y0), (x1, y1) = way[-2], way[-1]
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
-        broad = TIP_WIDTH * (1.5 if twin else 1.0) / 2 + width * 0.01
+        broad = TIP_WIDTH * (1.5 if stroke.twin else 1.0) / 2 + stroke.width * 0.01
         neck = (x1 - dx * TIP_LENGTH, y1 - dy * TIP_LENGTH)
-        self.line([*way[:-1], neck], color, width, style, twin=twin)
+        self.line([*way[:-1], neck], stroke)
         sides = [(neck[0] - s * dy * broad, neck[1] + s * dx * broad) for s in (1, -1)]
         corners = [self._at(p) for p in ((x1, y1), *sides)]
-        self.ax.add_patch(Polygon(corners, color=color, lw=0, zorder=LINES + 1))
+        self.ax.add_patch(Polygon(corners, color=stroke.color, lw=0, zorder=LINES + 1))
 
     def _at(self, point: Point) -> Point:
         return self.origin[0] + point[0], self.origin[1] + point[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quincunx._errors import ModelError, UnknownNameError, need_extra
 from quincunx.graphs.arc import Arc
-from quincunx.graphs.draw._canvas import DIM, INK, Canvas
+from quincunx.graphs.draw._canvas import DIM, INK, Canvas, Stroke
 from quincunx.graphs.draw._layers import Edge, Node
 from quincunx.graphs.draw._layout import Layout, layered
 from quincunx.graphs.draw._packing import Size
@@ -96,10 +96,7 @@ class _Look:
     """How an arc is drawn."""
 
     text: str
-    color: str
-    width: float
-    style: str
-    hard: bool
+    stroke: Stroke
 
 
 def _looks(pdg: PDG, blame: Mapping[str, float] | None) -> tuple[list[_Look], Shades | None]:
@@ -123,7 +120,7 @@ def _looks(pdg: PDG, blame: Mapping[str, float] | None) -> tuple[list[_Look], Sh
             if abs(nats) >= TRACE:
                 lines.append(f"{nats:.2g} nats")
         style = "-" if arc.table is not None else "--"
-        looks.append(_Look("\n".join(lines), color, width, style, math.isinf(arc.beta)))
+        looks.append(_Look("\n".join(lines), Stroke(color, width, style, math.isinf(arc.beta))))
     return looks, shades
 
 
@@ -147,12 +144,12 @@ def _paint_arc(
     if i not in sizes:
         lines, arrows = [], [(arc.source_names[0], arc.target_names[0])]
     for edge in lines:
-        canvas.line(layout.ways[edge], look.color, look.width, look.style, twin=look.hard)
+        canvas.line(layout.ways[edge], look.stroke)
     for edge in arrows:
-        canvas.arrow(layout.ways[edge], look.color, look.width, look.style, twin=look.hard)
+        canvas.arrow(layout.ways[edge], look.stroke)
     if look.text:
-        blank = look.color == NOTHING
-        canvas.box(layout.places[i], sizes[i], "white", look.color, 1.0 if blank else 1.4)
+        blank = look.stroke.color == NOTHING
+        canvas.box(layout.places[i], sizes[i], "white", look.stroke.color, 1.0 if blank else 1.4)
         canvas.write(layout.places[i], look.text, LABEL, color=DIM if blank else INK)
     elif i in sizes:
-        canvas.dot(layout.places[i], look.color, DOT)
+        canvas.dot(layout.places[i], look.stroke.color, DOT)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quincunx._errors import ModelError, need_extra
 from quincunx.graphs.cluster_tree import ClusterTree
-from quincunx.graphs.draw._canvas import DIM, FAINT, Canvas
+from quincunx.graphs.draw._canvas import DIM, FAINT, Canvas, Stroke
 from quincunx.graphs.draw._packing import Point, Size, shelves
 from quincunx.graphs.draw._shades import blend
 from quincunx.graphs.draw._text import padded, wrapped
@@ -18,6 +18,7 @@ EDGE, GAP, RISE, STEM = 0.3, 0.22, 0.3, 0.16  # inches: border, between boxes, l
 COUNT = 0.17  # inches for the line that counts cells
 SMALL, LARGE = (240, 245, 250), (150, 190, 222)
 SEPSET, SEPSET_EDGE, BOX_EDGE = "#fff6df", "#b8932f", "#2f6f9f"
+LINE = Stroke(FAINT, 1.2)
 
 
 def draw_cluster_tree(tree: ClusterTree) -> Drawing:
@@ -180,5 +181,5 @@ def _paint_lines(
         for i, d in enumerate(family):
             start = (x + (i - (len(family) - 1) / 2) * step, y - boxes[c][1] / 2)
             across, up = layout.labels[d]
-            canvas.line([start, (across, up + labels[d][1] / 2)], FAINT, 1.2)
-            canvas.line([(across, up), layout.places[d]], FAINT, 1.2)
+            canvas.line([start, (across, up + labels[d][1] / 2)], LINE)
+            canvas.line([(across, up), layout.places[d]], LINE)

@@ -14,6 +14,7 @@ from quincunx._atomic import atomic_write
 from quincunx._errors import FileFormatError, ModelError
 from quincunx.graphs.bayesian_network import BayesianNetwork
 from quincunx.graphs.factor_graph import FactorGraph
+from quincunx.graphs.files._encoding import decoded, workbook_remedy
 from quincunx.graphs.pdg import PDG
 
 __all__ = ["read", "write"]
@@ -43,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> PDG | BayesianNetwork | FactorGraph:
         raise FileFormatError(f"{file} is a folder; give the name of a file in it")
     if not file.exists():
         raise FileNotFoundError(f"there is no file {file} (looked from {Path.cwd()})")
-    text = _decoded(_unpacked(file.read_bytes(), file), file)
+    text = decoded(_unpacked(file.read_bytes(), file), file)
     if not text.strip():
         raise FileFormatError(f"{file} is empty; expected a model in its format")
     model: PDG | BayesianNetwork | FactorGraph = codec.loads(text, str(file))
@@ -92,7 +93,7 @@ def _codec(file: Path) -> Any:
             return codec
     raise FileFormatError(
         f"{file}: unknown kind of file; expected a name that ends with {', '.join(codecs)}, or "
-        "with one of these and .gz"
+        f"with one of these and .gz{workbook_remedy(file)}"
     )
 
 
@@ -106,15 +107,4 @@ def _unpacked(data: bytes, file: Path) -> bytes:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FileFormatError(
             f"{file} is damaged ({error}): its gzip data end early or are wrong; fetch it again"
-        ) from None
-
-
-def _decoded(data: bytes, file: Path) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise FileFormatError(
-            f"{file}, line {line}: the text is not UTF-8 (byte 0x{data[error.start]:02x}); if it "
-            f"is Latin-1, convert it: iconv -f latin1 -t utf-8 {file.name}"
         ) from None

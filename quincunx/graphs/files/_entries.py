@@ -78,6 +78,36 @@ def pdg_of(entries: Iterable[Entry]) -> PDG:
     return PDG([_arc(g, variables) for g in groups.values()], variables.values())
 
 
+def number_of(cell: object, column: str, where: str) -> float | None:
+    """Read the number in a cell; an empty one is None.
+
+    Raises:
+        ModelError: it is none; the message says how to write a percentage or a decimal comma.
+    """
+    if cell == "":
+        return None
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ModelError(
+            f"{where}: {column} should be a number such as 0.25, not {cell!r}{_hint(str(cell))}"
+        ) from None
+
+
+def _hint(cell: str) -> str:
+    """Say how a number is written that has a decimal comma or a percent sign, '' elsewhere."""
+    text = cell.strip()
+    faults = {"%": "a percent sign", ",": "a decimal comma"}
+    found = " and ".join(name for sign, name in faults.items() if sign in text)
+    try:
+        number = float(text.removesuffix("%").replace(",", "."))
+    except ValueError:
+        return ""
+    if text.endswith("%"):
+        number /= 100
+    return f"; it has {found}: write {number:.15g}" if found else ""
+
+
 def entries_of(pdg: PDG) -> Iterator[Entry]:
     """List the entries of a PDG: declarations, then every entry stated.
 
@@ -206,7 +236,11 @@ def _add(entry: Entry, given: dict[str, str], event: dict[str, str], group: _Gro
     if entry.probability is None:
         return
     if not 0 <= entry.probability <= 1 + ROW_SUM:
-        raise ModelError(f"{entry.where}: a probability is in [0, 1], not {entry.probability!r}")
+        percent = 1 < entry.probability <= 100
+        hint = f"; if this is a percentage, write {entry.probability / 100:.15g}" if percent else ""
+        raise ModelError(
+            f"{entry.where}: a probability is in [0, 1], not {entry.probability!r}{hint}"
+        )
     source = tuple(given[name] for name in group.sources)
     target = tuple(event[name] for name in group.targets)
     row = group.rows.setdefault(source, {})

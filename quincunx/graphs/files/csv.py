@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quincunx._errors import FileFormatError, ModelError
-from quincunx.graphs.files._entries import COLUMNS, Entry, entries_of, pdg_of
+from quincunx.graphs.files._entries import COLUMNS, Entry, entries_of, number_of, pdg_of
 from quincunx.graphs.pdg import PDG
 
 
@@ -87,12 +87,12 @@ def _entries(reader: Any) -> Iterator[Entry]:
             continue
         if any(cells[len(header) :]):
             raise ModelError(
-                f"{where}: {len(cells)} cells under {len(header)} columns; quote a cell that holds "
-                "the separator"
+                f"{where}: {len(cells)} cells under {len(header)} columns; write numbers with a "
+                "decimal point, and quote a cell that holds the separator"
             )
         row = dict(zip(header, cells, strict=False))
         arc, given, event = (row.get(name, "") for name in COLUMNS[:3])
-        probability, alpha, beta = (_number(row.get(n, ""), n, where) for n in COLUMNS[3:])
+        probability, alpha, beta = (number_of(row.get(n, ""), n, where) for n in COLUMNS[3:])
         yield Entry(where, arc, given, event, probability, alpha, beta)
     if header is None:
         raise ModelError(f"line 1: expected a header: {','.join(COLUMNS)}")
@@ -111,14 +111,3 @@ def _header(cells: list[str], where: str) -> list[str]:
         if name not in header:
             raise ModelError(f"{where}: the header lacks the column {name!r}")
     return header
-
-
-def _number(cell: str, column: str, where: str) -> float | None:
-    if not cell:
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        raise ModelError(
-            f"{where}: {column} should be a number such as 0.25, not {cell!r}"
-        ) from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from quincunx._errors import ModelError, UnknownNameError, need_extra
 from quincunx.graphs.arc import Arc
-from quincunx.graphs.files._entries import COLUMNS, Entry, entries_of, pdg_of
+from quincunx.graphs.files._entries import COLUMNS, Entry, entries_of, number_of, pdg_of
 from quincunx.graphs.memory import require_memory
 from quincunx.graphs.pdg import PDG
 from quincunx.graphs.table import Names, names_of
@@ -167,14 +167,6 @@ def _entries(frame: "pd.DataFrame") -> Iterator[Entry]:
     for row, label in enumerate(frame.index):
         cells = {n: c[row] for n, c in columns.items() if not missing[n][row]}
         arc, given, event = (str(cells.get(name, "")).strip() for name in COLUMNS[:3])
-        probability, alpha, beta = (_number(cells.get(n, ""), n, label) for n in COLUMNS[3:])
-        yield Entry(f"row {label}", arc, given, event, probability, alpha, beta)
-
-
-def _number(cell: Any, column: str, row: object) -> float | None:
-    if cell == "":
-        return None
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        raise ModelError(f"row {row}: {column} should be a number, not {cell!r}") from None
+        where = f"row {label}"
+        probability, alpha, beta = (number_of(cells.get(n, ""), n, where) for n in COLUMNS[3:])
+        yield Entry(where, arc, given, event, probability, alpha, beta)

@@ -32,9 +32,11 @@ class Bounds:
         lower: the least, each entry on its own, so that they need not add up to one; a table over
             the targets.
         upper: the largest, likewise.
-        slack: by how much equations between probabilities were relaxed, as a probability; 0 where
-            the tables are consistent. The bounds err by about that, times what the equations pass
-            on (divided by the probability of the evidence), to the side of being too wide.
+        slack: how far off the bounds can be, as a probability: ``lower`` may be too low and
+            ``upper`` too high, each by about that, divided by the probability of the evidence where
+            there is some. 0 where the tables are consistent. Where they conflict, their compromise
+            is known numerically only, and the equations that every optimal distribution meets are
+            relaxed by the slack; where many follow from each other, errors can add up to more.
     """
 
     lower: Table

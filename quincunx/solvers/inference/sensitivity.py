@@ -23,6 +23,7 @@ from quincunx.solvers.inference.problem import compile_problem
 from quincunx.solvers.inference.uniqueness import has_null_vector
 
 SHOWN = 20  # arcs in the text
+DIGITS = 12  # smaller derivatives are rounding, and shown as zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +69,8 @@ class Sensitivity:
 
     def __repr__(self) -> str:
         """Write the derivatives in the confidences as a table."""
-        lines = [f"Sensitivity at gamma = {self.gamma:g}: {self.per_gamma:.6g} nats per gamma"]
+        per_gamma = f"{round(self.per_gamma, DIGITS) + 0.0:.6g}"
+        lines = [f"Sensitivity at gamma = {self.gamma:g}: {per_gamma} nats per gamma"]
         lines.append("    per beta   per alpha  largest per table entry")
         for row in self.arcs[:SHOWN]:
             beta, alpha, table, name = _cells(row)
@@ -84,8 +86,12 @@ class Sensitivity:
 
 
 def _cells(row: ArcSensitivity) -> tuple[str, str, str, str]:
-    largest = "-" if row.per_table is None else f"{np.abs(row.per_table).max():.4g}"
-    return f"{row.per_beta:.4g}", f"{row.per_alpha:.4g}", largest, row.arc.name
+    largest = "-" if row.per_table is None else _rounded(float(np.abs(row.per_table).max()))
+    return _rounded(row.per_beta), _rounded(row.per_alpha), largest, row.arc.name
+
+
+def _rounded(derivative: float) -> str:
+    return f"{round(derivative, DIGITS) + 0.0:.4g}"
 
 
 def derivatives(

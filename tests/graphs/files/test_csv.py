@@ -88,6 +88,12 @@ def test_a_joint_event_and_zeros_left_out():
         (",,a=1,0.2,,\n,,a=2,0.2,,\n,,a=3,,,\n,,a=4,,,\n", 2, "2 of its 4 entries"),
         (",r=y,r=y,0.5,,\n,r=y,r=n,0.5,,\n", 2, "each variable may stand once"),
         (",,a=1,0.5,,,,7\n", 2, "8 cells under 6"),
+        (",,a=1,0,25,,2\n", 2, "a decimal point"),
+        (',,a=1,"0,25",,\n', 2, "not '0,25'; it has a decimal comma: write 0.25"),
+        (",,a=1,70%,,\n", 2, "not '70%'; it has a percent sign: write 0.7"),
+        (',,a=1,"62,5 %",,\n', 2, "it has a percent sign and a decimal comma: write 0.625"),
+        (',,a=1,0.5,,"2,5"\n', 2, "beta should be a number such as 0.25, not '2,5'"),
+        (",,a=1,70,,\n", 2, "if this is a percentage, write 0.7"),
         (',,"a"b,0.5,,\n', 2, "not CSV"),
     ],
 )
@@ -96,6 +102,13 @@ def test_malformed(rows, line, words):
         csv.loads(HEAD + rows, "some.csv")
     assert str(caught.value).startswith(f"some.csv, line {line}: ")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["half", "1,2,3", "%", "7%%", "-3"])
+def test_no_remedy_is_made_up(cell):
+    with pytest.raises(FileFormatError) as caught:
+        csv.loads(f"event;probability\na=1;{cell}\n")
+    assert "write" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def test_malformed():
         pdg_from_frame(pd.DataFrame({"event": ["a=1"], "probability": [1], "odds": [2]}))
     with pytest.raises(ModelError, match="row 7: probability should be a number"):
         pdg_from_frame(pd.DataFrame({"event": ["a=1"], "probability": ["x"]}, index=[7]))
+    with pytest.raises(ModelError, match=r"'0,7'; it has a decimal comma: write 0\.7"):
+        pdg_from_frame(pd.DataFrame({"event": ["a=1"], "probability": ["0,7"]}))
 
 
 SEEN = pd.DataFrame({"s": ["y", "y", "n", "y"], "n": [1, 2, 1, 1]})
