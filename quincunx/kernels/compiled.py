@@ -22,7 +22,7 @@ def compiled_fast(function: Function) -> Function:
 
 def _compile(function: Function, fastmath: Any) -> Function:
     """Compile at the first call; without a cache where no folder for it can be written."""
-    options: dict[str, Any] = {"fastmath": fastmath, "error_model": "numpy"}
+    options: dict[str, Any] = {"fastmath": fastmath, "error_model": "numpy", "nogil": True}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # no locator: an installation that may not be written, nor a home

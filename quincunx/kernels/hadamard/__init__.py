@@ -1,0 +1,1 @@
+"""Walsh-Hadamard transforms of rows in place."""

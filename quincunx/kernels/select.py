@@ -1,0 +1,20 @@
+"""Which implementation serves an array: compiled loops where its memory is the processor's own."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def shared(array: Any) -> NDArray[Any] | None:
+    """Return a NumPy view of the same memory, or None where there is none.
+
+    A view exists for NumPy's own arrays and for torch tensors on the processor; other libraries
+    and devices are served by the plain algorithm. Writing to the view writes to the array.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    if type(array).__module__.partition(".")[0] == "torch" and array.device.type == "cpu":
+        view: NDArray[Any] = array.detach().numpy()
+        return view
+    return None

@@ -1,0 +1,145 @@
+"""Block LDL decompositions of positive semidefinite matrices, regularised where they must be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from quincunx._errors import ModelError
+from quincunx._types import Array
+
+ASYMMETRY = 1e-4  # relative to the largest diagonal entry: more is no rounding, and refused
+LARGEST_JITTER = 1e-2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LDL:
+    """A decomposition ``H + damping I + jitter diag(H) = L D L'``.
+
+    Attributes:
+        lower: L [n, n], unit lower block-triangular: the diagonal blocks are identities.
+        blocks: [n / b, b, b], the diagonal blocks of D, symmetric positive semidefinite.
+        damping: what was added to every diagonal entry, in units of H.
+        jitter: the fraction of each diagonal entry that was added besides because the
+            decomposition failed without; 0 unless H is singular or indefinite by rounding.
+    """
+
+    lower: Array
+    blocks: Array
+    damping: float
+    jitter: float
+
+
+def block_ldl(hessian: Array, block: int = 1, *, damping: float = 0.0) -> LDL:
+    """Decompose a symmetric positive semidefinite matrix.
+
+    The matrix is scaled to a unit diagonal first, so that rows of very different size do not
+    disturb each other. Rows and columns that are zero, or below the fourth power of the machine's
+    epsilon of the largest, stay alone: their part of L is that of the identity, and of D it is
+    zero. Where a matrix is singular, or indefinite by rounding, the least
+    multiple of its diagonal among powers of ten that makes the decomposition succeed is added, and
+    reported.
+
+    Arguments:
+        hessian: H [n, n], floating, symmetric up to rounding.
+        block: b >= 1, a divisor of n.
+        damping: added to the diagonal, as a fraction of its mean, >= 0.
+
+    Raises:
+        ModelError: H is not square, finite, symmetric or nearly positive semidefinite, the damping
+            is negative, or the block does not divide n.
+    """
+    xp = array_namespace(hessian)
+    check_hessian(hessian)
+    n = hessian.shape[0]
+    if block < 1 or n % block:
+        raise ModelError(f"blocks of {block} do not divide {n} columns; use a divisor of {n}")
+    if not 0 <= damping < float("inf"):
+        raise ModelError(f"damping is {damping}; use a number >= 0, such as 0.01")
+    diagonal = xp.linalg.diagonal(hessian)
+    added = damping * float(xp.mean(diagonal))
+    size = xp.sqrt(xp.where(diagonal > 0, diagonal, 0) + added)
+    alive = size > float(xp.finfo(hessian.dtype).eps) ** 2 * float(xp.max(size))
+    size = xp.where(alive, size, 0)
+    inverse = xp.where(alive, 1 / xp.where(alive, size, 1), 0)
+    scaled = hessian * inverse[:, None] * inverse
+    scaled = 0.5 * (scaled + scaled.T)
+    factor, jitter = _cholesky(xp, scaled)
+    corners = _diagonal_blocks(xp, factor, block)
+    if block == 1:
+        unit = factor / corners[:, 0, 0]
+    else:
+        columns = xp.permute_dims(xp.reshape(factor, (n, n // block, block)), (1, 0, 2))
+        unit = xp.permute_dims(columns @ xp.linalg.inv(corners), (1, 0, 2))
+        unit = xp.reshape(unit, (n, n))
+    lower = xp.empty_like(scaled)  # row after row, which the factor of some libraries is not
+    lower[...] = size[:, None] * unit * inverse
+    for k in range(0, n, block) if block > 1 else ():
+        lower[k : k + block, k : k + block] = 0
+    _set_diagonal(xp, lower, 1.0)
+    parts = xp.reshape(size, (n // block, block))
+    blocks = corners @ xp.matrix_transpose(corners) * parts[:, :, None] * parts[:, None, :]
+    return LDL(lower, blocks, added, jitter)
+
+
+def check_hessian(hessian: Array) -> None:
+    """Refuse what is no symmetric matrix of finite numbers with a non-negative diagonal.
+
+    Raises:
+        ModelError: says which entry is wrong.
+    """
+    xp = array_namespace(hessian)
+    if hessian.ndim != 2 or hessian.shape[0] != hessian.shape[1] or not hessian.shape[0]:
+        raise ModelError(f"a Hessian is a square matrix; this one has shape {hessian.shape}")
+    # One number tells: a sum is finite only if all entries are.
+    if not bool(xp.isfinite(xp.sum(hessian))) and not bool(xp.all(xp.isfinite(hessian))):
+        raise ModelError(
+            "the Hessian has NaN or infinite entries; look for overflow in its accumulation, "
+            "which float64 avoids"
+        )
+    diagonal = xp.linalg.diagonal(hessian)
+    least, largest = float(xp.min(diagonal)), float(xp.max(diagonal))
+    if least < -1e-6 * max(largest, 0.0) or largest < 0:
+        raise ModelError(
+            f"the Hessian has {least:.3g} on its diagonal; a sum of x x' has no negative entries "
+            f"there"
+        )
+    gap = float(xp.max(xp.abs(hessian - hessian.T)))
+    if gap > ASYMMETRY * largest:
+        raise ModelError(
+            f"the Hessian is not symmetric: entries differ from their mirror images by up to "
+            f"{gap:.3g}; pass (H + H.T) / 2 if that is meant"
+        )
+
+
+def _cholesky(xp: Any, matrix: Array) -> tuple[Array, float]:
+    """Factor a matrix whose diagonal is to be one, and say what had to be added to it."""
+    smallest = matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)
+    jitter = 0.0
+    while jitter <= LARGEST_JITTER:
+        _set_diagonal(xp, matrix, 1 + jitter)
+        try:
+            factor = xp.linalg.cholesky(matrix)
+            if bool(xp.isfinite(xp.sum(factor))):
+                return factor, jitter
+        except (np.linalg.LinAlgError, RuntimeError):  # the second is torch's
+            pass
+        jitter = 10 * jitter if jitter else smallest
+    least = float(xp.min(xp.linalg.eigvalsh(matrix))) - float(matrix[0, 0])
+    raise ModelError(
+        f"the Hessian, scaled to a unit diagonal, has eigenvalues down to {1 + least:.3g}: it is "
+        f"not positive semidefinite, so no sum of x x'; check how it was made"
+    )
+
+
+def _set_diagonal(xp: Any, matrix: Array, value: float) -> None:
+    """Overwrite the diagonal of a matrix, whose rows follow each other in memory."""
+    xp.reshape(matrix, (-1,), copy=False)[:: matrix.shape[0] + 1] = value
+
+
+def _diagonal_blocks(xp: Any, matrix: Array, block: int) -> Array:
+    """Return the blocks on the diagonal, [n / b, b, b]."""
+    parts = matrix.shape[0] // block
+    cut = xp.permute_dims(xp.reshape(matrix, (parts, block, parts, block)), (1, 3, 0, 2))
+    return xp.permute_dims(xp.linalg.diagonal(cut), (2, 0, 1))
