@@ -30,10 +30,10 @@ FIXED_RANGE = 2.4  # QuIP's half range, in root mean squares of the weights, at 
 Layer = tuple[Floats, Floats]
 
 TEXT = """
-Losses are `tr(E H E') / tr(W H W')`, geometric means over {seeds} seeds, of layers of 64 outputs and
-n inputs; `benchmarks/_rounding_problems.py` makes them. *RHT*: after random Hadamard transforms of
-both sides. Grids are of half-integers with one scale for the matrix, chosen by the rounding itself;
-*rows*: uniform grids that span each row, as GPTQ has them.
+Losses are `tr(E H E') / tr(W H W')`, geometric means over {seeds} seeds, of layers of 64 outputs
+and n inputs; `benchmarks/_rounding_problems.py` makes them. *RHT*: after random Hadamard transforms
+of both sides. Grids are of half-integers with one scale for the matrix, chosen by the rounding
+itself; *rows*: uniform grids that span each row, as GPTQ has them.
 
 ## Methods
 

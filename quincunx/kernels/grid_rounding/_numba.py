@@ -2,7 +2,8 @@
 
 Columns are rounded from the last to the first. A row's part of the block, a few cache lines, is
 kept in a buffer whose length is a multiple of :data:`LANES`; rows of the factor are padded with
-zeros to that length, so that the update of what is left has no remainder loop.
+zeros to that length, so that the update of what is left has no remainder loop. :data:`ROWS` rows go
+together, so that the processor divides and rounds for many at once and never waits for one.
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from quincunx.kernels.compiled import compiled, compiled_fast
 
 LANES = 16  # numbers a step of the inner loop; a whole number of SIMD registers of either type
+ROWS = 16
 
 
 @compiled
@@ -23,6 +25,14 @@ def level(position: Any, edges: Any) -> int:
             low += step
         step //= 2
     return low
+
+
+@compiled
+def clamped(place: Any, top: Any) -> Any:
+    """Round to the nearest whole number from 0 to ``top``, halves to even."""
+    place = np.rint(place)
+    place = place if place > top - top else top - top
+    return place if place < top else top
 
 
 @compiled
@@ -40,7 +50,7 @@ def nearest(x: Any, scale: Any, zero: Any, top: Any, points: Any, edges: Any) ->
     if points.shape[0]:
         code = level(x / scale, edges)
         return code, points[code] * scale
-    place = min(max(np.rint(x / scale + zero), zero - zero), top)
+    place = clamped(x / scale + zero, top)
     return int(place), (place - zero) * scale
 
 
@@ -84,22 +94,52 @@ def feedback(
         last: end of the rows.
     """
     width, padded = factor.shape
-    row = np.zeros(padded, dtype=target.dtype)
-    for i in range(first, last):
-        for j in range(width):
-            row[j] = target[i, start + j]
-        total = 0.0
+    kind, half = target.dtype, (edges.shape[0] + 1) // 2
+    left = np.zeros((ROWS, padded), kind)
+    chosen, places = np.zeros((width, ROWS), kind), np.zeros((width, ROWS), np.uint8)
+    goal, place, original = np.zeros(ROWS, kind), np.zeros(ROWS, kind), np.zeros(ROWS, kind)
+    steps, zeros, error = np.ones(ROWS, kind), np.zeros(ROWS, kind), np.zeros(ROWS, kind)
+    total = np.zeros(ROWS)
+    for base in range(first, last, ROWS):
+        rows = min(ROWS, last - base)
+        for r in range(rows):
+            total[r], steps[r], zeros[r] = 0.0, scale[base + r], zero[base + r]
+            for j in range(width):
+                left[r, j] = target[base + r, start + j]
         for j in range(width - 1, -1, -1):
-            code, value = nearest(row[j], scale[i], zero[i], top, points, edges)
-            eta = np.float64(row[j] - value)
-            total += eta * eta * curvature[j]
-            error = value - weights[i, start + j]
-            for k in range((j + LANES - 1) // LANES * LANES):
-                row[k] -= error * factor[j, k]
-            codes[i, start + j] = code
-            values[i, start + j] = value
-            target[i, start + j] = error
-        loss[i] += total
+            for r in range(rows):
+                goal[r], original[r] = left[r, j], weights[base + r, start + j]
+            # Written out, as a call with arrays costs more than what it would do; all ROWS are
+            # computed, so that their number is known when this is compiled.
+            if half:
+                for r in range(rows):
+                    low, step = 0, half
+                    while step:
+                        if edges[low + step - 1] < goal[r] / steps[r]:
+                            low += step
+                        step //= 2
+                    places[j, r], chosen[j, r] = low, points[low] * steps[r]
+            else:
+                for r in range(ROWS):
+                    place[r] = clamped(goal[r] / steps[r] + zeros[r], top)
+                    chosen[j, r] = (place[r] - zeros[r]) * steps[r]
+                for r in range(ROWS):
+                    places[j, r] = np.int32(place[r])
+            for r in range(ROWS):
+                eta = np.float64(goal[r] - chosen[j, r])
+                total[r] += eta * eta * curvature[j]
+                error[r] = chosen[j, r] - original[r]
+            for r in range(rows):
+                push = error[r]
+                for k in range((j + LANES - 1) // LANES * LANES):
+                    left[r, k] -= push * factor[j, k]
+                left[r, j] = push
+        for r in range(rows):
+            loss[base + r] += total[r]
+            for j in range(width):
+                target[base + r, start + j] = left[r, j]
+                values[base + r, start + j] = chosen[j, r]
+                codes[base + r, start + j] = places[j, r]
 
 
 @compiled_fast

@@ -8,9 +8,11 @@ from array_api_compat import array_namespace
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.kernels.select import shared
 
 ASYMMETRY = 1e-4  # relative to the largest diagonal entry: more is no rounding, and refused
 LARGEST_JITTER = 1e-2
+BLOCK = 256  # rows and columns compared at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,24 +65,23 @@ def block_ldl(hessian: Array, block: int = 1, *, damping: float = 0.0) -> LDL:
     alive = size > float(xp.finfo(hessian.dtype).eps) ** 2 * float(xp.max(size))
     size = xp.where(alive, size, 0)
     inverse = xp.where(alive, 1 / xp.where(alive, size, 1), 0)
-    scaled = hessian * inverse[:, None] * inverse
-    scaled = 0.5 * (scaled + scaled.T)
+    scaled = hessian * inverse
+    scaled *= inverse[:, None]
     factor, jitter = _cholesky(xp, scaled)
-    corners = _diagonal_blocks(xp, factor, block)
+    corners = xp.asarray(_diagonal_blocks(xp, factor, block), copy=True)
     if block == 1:
-        unit = factor / corners[:, 0, 0]
+        factor *= inverse / corners[:, 0, 0]
     else:
         columns = xp.permute_dims(xp.reshape(factor, (n, n // block, block)), (1, 0, 2))
         unit = xp.permute_dims(columns @ xp.linalg.inv(corners), (1, 0, 2))
-        unit = xp.reshape(unit, (n, n))
-    lower = xp.empty_like(scaled)  # row after row, which the factor of some libraries is not
-    lower[...] = size[:, None] * unit * inverse
+        factor[...] = xp.reshape(unit, (n, n)) * inverse
+    factor *= size[:, None]
     for k in range(0, n, block) if block > 1 else ():
-        lower[k : k + block, k : k + block] = 0
-    _set_diagonal(xp, lower, 1.0)
+        factor[k : k + block, k : k + block] = 0
+    _set_diagonal(xp, factor, 1.0)
     parts = xp.reshape(size, (n // block, block))
     blocks = corners @ xp.matrix_transpose(corners) * parts[:, :, None] * parts[:, None, :]
-    return LDL(lower, blocks, added, jitter)
+    return LDL(factor, blocks, added, jitter)
 
 
 def check_hessian(hessian: Array) -> None:
@@ -105,7 +106,7 @@ def check_hessian(hessian: Array) -> None:
             f"the Hessian has {least:.3g} on its diagonal; a sum of x x' has no negative entries "
             f"there"
         )
-    gap = float(xp.max(xp.abs(hessian - hessian.T)))
+    gap = _asymmetry(xp, hessian)
     if gap > ASYMMETRY * largest:
         raise ModelError(
             f"the Hessian is not symmetric: entries differ from their mirror images by up to "
@@ -113,24 +114,56 @@ def check_hessian(hessian: Array) -> None:
         )
 
 
+def _asymmetry(xp: Any, matrix: Array) -> float:
+    """Return the largest difference between entries and their mirror images."""
+    n, worst = matrix.shape[0], 0.0
+    # In blocks, so that neither side leaves the cache in the order of columns.
+    cuts = [slice(k, min(k + BLOCK, n)) for k in range(0, n, BLOCK)]
+    for i, rows in enumerate(cuts):
+        for columns in cuts[: i + 1]:
+            gap = xp.abs(matrix[rows, columns] - matrix[columns, rows].T)
+            worst = max(worst, float(xp.max(gap)))
+    return worst
+
+
 def _cholesky(xp: Any, matrix: Array) -> tuple[Array, float]:
-    """Factor a matrix whose diagonal is to be one, and say what had to be added to it."""
+    """Factor a matrix whose diagonal is to be one, and say what had to be added to it.
+
+    Only the lower triangle is read. The factor's rows follow each other in memory.
+    """
     smallest = matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)
     jitter = 0.0
     while jitter <= LARGEST_JITTER:
         _set_diagonal(xp, matrix, 1 + jitter)
-        try:
-            factor = xp.linalg.cholesky(matrix)
-            if bool(xp.isfinite(xp.sum(factor))):
-                return factor, jitter
-        except (np.linalg.LinAlgError, RuntimeError):  # the second is torch's
-            pass
+        factor = _factor(xp, matrix)
+        if factor is not None and bool(xp.isfinite(xp.sum(factor))):
+            return factor, jitter
         jitter = 10 * jitter if jitter else smallest
-    least = float(xp.min(xp.linalg.eigvalsh(matrix))) - float(matrix[0, 0])
+    symmetric = xp.tril(matrix) + xp.tril(matrix, k=-1).T
+    least = float(xp.min(xp.linalg.eigvalsh(symmetric))) - float(matrix[0, 0])
     raise ModelError(
         f"the Hessian, scaled to a unit diagonal, has eigenvalues down to {1 + least:.3g}: it is "
         f"not positive semidefinite, so no sum of x x'; check how it was made"
     )
+
+
+def _factor(xp: Any, matrix: Array) -> Array | None:
+    """Return the lower Cholesky factor of a matrix, or None where it is not positive definite."""
+    view = shared(matrix)
+    if view is not None:
+        from scipy.linalg.lapack import get_lapack_funcs
+
+        # LAPACK has columns in the order of our rows: its upper factor is our lower one. NumPy
+        # and torch copy into its order and back, which takes longer than the work.
+        (potrf,) = get_lapack_funcs(("potrf",), (view,))
+        factor, info = potrf(view.T, lower=0, clean=1)
+        return None if info else xp.asarray(factor.T)
+    out = xp.empty_like(matrix)
+    try:
+        out[...] = xp.linalg.cholesky(xp.tril(matrix) + xp.tril(matrix, k=-1).T)
+    except (np.linalg.LinAlgError, RuntimeError):  # the second is torch's
+        return None
+    return out
 
 
 def _set_diagonal(xp: Any, matrix: Array, value: float) -> None:

@@ -1,6 +1,7 @@
 """Adaptive rounding: weights to points of a codebook, with the least loss of a layer's output."""
 
 from quincunx.solvers.rounding.answer import Rounding
+from quincunx.solvers.rounding.balance import balance, constrained
 from quincunx.solvers.rounding.codebooks import E8P, E81B, Grid, Residual, mean_squared_error
 from quincunx.solvers.rounding.codebooks.grid import spanning
 from quincunx.solvers.rounding.gptq import gptq
@@ -17,6 +18,8 @@ __all__ = [
     "Grid",
     "Residual",
     "Rounding",
+    "balance",
+    "constrained",
     "decode",
     "gptq",
     "greedy",

@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from quincunx._errors import ModelError
 from quincunx._types import Array, Codebook, Status
+from quincunx.kernels.select import shared
 from quincunx.solvers.linalg.ldl import check_hessian
 from quincunx.solvers.rounding.answer import Rounding
 
@@ -90,7 +91,10 @@ def _full(xp: Any, array: Array) -> Array:
 
 
 def _padded(xp: Any, array: Array, rows: int, columns: int) -> Array:
-    """Return a copy with zeros below and to the right."""
+    """Return an array with zeros below and to the right; itself where there are none to add."""
+    view = shared(array)
+    if not (rows or columns) and (view is None or view.flags.c_contiguous):
+        return array
     m, n = array.shape
     out = xp.zeros((m + rows, n + columns), dtype=array.dtype, device=array.device)
     out[:m, :n] = array

@@ -42,7 +42,7 @@ def test_the_proxy_loss_is_the_same_in_both_bases(left, right, rescale):
     values = np.round(problem.weights)
     there = proxy_loss(values - problem.weights, problem.hessian)
     here = proxy_loss(problem.undo(values) - weights, hessian)
-    assert here == pytest.approx(there, rel=1e-11)  # measured 3e-15
+    assert here == pytest.approx(there, rel=1e-11)
 
 
 def test_sides_and_scale_are_as_written():

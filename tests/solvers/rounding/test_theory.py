@@ -136,7 +136,7 @@ def test_transformed_problems_are_as_incoherent_as_promised(n):
         rotation = np.linalg.qr(rng.normal(size=(n, n)))[0]
         haar.append(hessian_incoherence(rotation @ hessian @ rotation.T))
     assert exceeded <= 2 * risk * count
-    assert np.mean(ours) < 1.05 * np.mean(haar)  # measured 0.99 to 1.01
+    assert np.mean(ours) < 1.05 * np.mean(haar)
 
 
 def test_the_promises_are_those_of_the_paper():

@@ -1,0 +1,1 @@
+"""Rounding of blocks with feedback on both sides."""
