@@ -1,14 +1,26 @@
 """Row ranges on threads, for compiled loops that release the interpreter's lock."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from threading import Lock
+
+from threadpoolctl import ThreadpoolController
 
 LEAST_ROWS = 16  # below this a thread costs more than it saves
 
+_one_each = Lock()  # held while BLAS is kept to one thread, which is so for the whole process
 
-def in_rows(function: Callable[[int, int], object], rows: int, *, least: int = LEAST_ROWS) -> None:
+
+def in_rows(
+    function: Callable[[int, int], object],
+    rows: int,
+    *,
+    least: int = LEAST_ROWS,
+    products: bool = False,
+) -> None:
     """Call ``function(first, last)`` on consecutive ranges that cover ``range(rows)``.
 
     The ranges run at once, one a thread, so the function must write to its own rows only, and its
@@ -18,14 +30,31 @@ def in_rows(function: Callable[[int, int], object], rows: int, *, least: int = L
         function: called once a range; mostly a compiled loop, which releases the lock.
         rows: how many rows there are, >= 0.
         least: rows a thread at least; fewer where a row is much work.
+        products: the function multiplies matrices. BLAS then has one thread a range, not all for
+            each: its own would keep the processors busy waiting while the loops between run.
     """
     parts = min(_threads(), rows // least)
     if parts <= 1:
         function(0, rows)
         return
     edges = [rows * part // parts for part in range(parts + 1)]
-    for _ in _pool().map(function, edges[:-1], edges[1:]):
-        pass
+    alone: AbstractContextManager[object] = _single_blas() if products else nullcontext()
+    with alone:
+        for _ in _pool().map(function, edges[:-1], edges[1:]):
+            pass
+
+
+@contextmanager
+def _single_blas() -> Iterator[None]:
+    """Keep BLAS to one thread. That holds for the whole process, so one caller at a time."""
+    with _one_each, _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS libraries that are loaded."""
+    return ThreadpoolController()
 
 
 @cache

@@ -379,7 +379,11 @@ def test_ctrl_c_ends_a_solve_at_once(folder, tmp_path):
         table = rng.dirichlet(np.ones(5), size=(5, 5, 5))
         arcs.append(Arc(variables[i - 3 : i], variables[i], table))
     quincunx.write(PDG(arcs), tmp_path / "long.json")
-    command = [*COMMAND, "infer", str(tmp_path / "long.json"), "--gamma", "0.5"]
+    # A shell's background jobs, and so their children, ignore SIGINT unless told otherwise.
+    obey = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    run = obey + "runpy.run_module('quincunx', run_name='__main__')"
+    path = str(tmp_path / "long.json")
+    command = [sys.executable, "-c", run, "infer", path, "--gamma", "0.5"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(4)  # long enough to be in the solver, which needs much longer
     running.send_signal(signal.SIGINT)

@@ -62,6 +62,7 @@ def feedback(
     codes: Any,
     factor: Any,
     curvature: Any,
+    added: Any,
     scale: Any,
     zero: Any,
     top: Any,
@@ -83,21 +84,25 @@ def feedback(
         factor: [b, B], the block's strictly lower part of L, B a multiple of LANES, padded with
             zeros.
         curvature: [b], the block's part of D.
+        added: [b], what regularisation added to H's diagonal.
         scale: [m].
         zero: [m].
         top: the largest code, in the type of the weights.
         points: [2^b] or [0]; see :func:`nearest`.
         edges: [2^b - 1] or [0].
-        loss: float64 [m]; each row's sum of ``D_j eta_j^2`` is added, eta the rounding errors.
+        loss: float64 [m]; each row's sum of ``D_j eta_j^2 - added_j e_j^2`` is added, eta the
+            plain rounding errors and e the errors.
         start: the block's first column.
         first: first row.
         last: end of the rows.
     """
     width, padded = factor.shape
     kind, half = target.dtype, (edges.shape[0] + 1) // 2
-    left = np.zeros((ROWS, padded), kind)
-    chosen, places = np.zeros((width, ROWS), kind), np.zeros((width, ROWS), np.uint8)
-    goal, place, original = np.zeros(ROWS, kind), np.zeros(ROWS, kind), np.zeros(ROWS, kind)
+    # Rows of the arrays may lie a power of two apart, and would evict each other from the cache if
+    # they were read a column at a time.
+    left, original = np.zeros((ROWS, padded), kind), np.zeros((ROWS, padded), kind)
+    chosen, places = np.zeros((ROWS, padded), kind), np.zeros((ROWS, padded), np.uint8)
+    goal, place, point = np.zeros(ROWS, kind), np.zeros(ROWS, kind), np.zeros(ROWS, kind)
     steps, zeros, error = np.ones(ROWS, kind), np.zeros(ROWS, kind), np.zeros(ROWS, kind)
     total = np.zeros(ROWS)
     for base in range(first, last, ROWS):
@@ -106,9 +111,11 @@ def feedback(
             total[r], steps[r], zeros[r] = 0.0, scale[base + r], zero[base + r]
             for j in range(width):
                 left[r, j] = target[base + r, start + j]
+            for j in range(width):
+                original[r, j] = weights[base + r, start + j]
         for j in range(width - 1, -1, -1):
-            for r in range(rows):
-                goal[r], original[r] = left[r, j], weights[base + r, start + j]
+            for r in range(ROWS):
+                goal[r] = left[r, j]
             # Written out, as a call with arrays costs more than what it would do; all ROWS are
             # computed, so that their number is known when this is compiled.
             if half:
@@ -118,17 +125,19 @@ def feedback(
                         if edges[low + step - 1] < goal[r] / steps[r]:
                             low += step
                         step //= 2
-                    places[j, r], chosen[j, r] = low, points[low] * steps[r]
+                    places[r, j], point[r] = low, points[low] * steps[r]
             else:
                 for r in range(ROWS):
                     place[r] = clamped(goal[r] / steps[r] + zeros[r], top)
-                    chosen[j, r] = (place[r] - zeros[r]) * steps[r]
+                    point[r] = (place[r] - zeros[r]) * steps[r]
                 for r in range(ROWS):
-                    places[j, r] = np.int32(place[r])
+                    places[r, j] = np.int32(place[r])
             for r in range(ROWS):
-                eta = np.float64(goal[r] - chosen[j, r])
-                total[r] += eta * eta * curvature[j]
-                error[r] = chosen[j, r] - original[r]
+                chosen[r, j] = point[r]
+                error[r] = point[r] - original[r, j]
+            for r in range(ROWS):
+                eta, e = np.float64(goal[r] - point[r]), np.float64(error[r])
+                total[r] += eta * eta * curvature[j] - e * e * added[j]
             for r in range(rows):
                 push = error[r]
                 for k in range((j + LANES - 1) // LANES * LANES):
@@ -138,8 +147,10 @@ def feedback(
             loss[base + r] += total[r]
             for j in range(width):
                 target[base + r, start + j] = left[r, j]
-                values[base + r, start + j] = chosen[j, r]
-                codes[base + r, start + j] = places[j, r]
+            for j in range(width):
+                values[base + r, start + j] = chosen[r, j]
+            for j in range(width):
+                codes[base + r, start + j] = places[r, j]
 
 
 @compiled_fast
@@ -161,8 +172,8 @@ def descend(
     """Move single weights of a block to the point that lowers the loss most, where one does.
 
     Arguments:
-        gradient: [m, B], errors times hessian at the block's columns (half the gradient), B as in
-            ``hessian``; spoilt.
+        gradient: [m, B or more], errors times hessian at the block's columns (half the gradient),
+            B as in ``hessian``; spoilt.
         values: [m, n], contiguous, updated.
         codes: uint8 [m, n], contiguous, updated.
         errors: [m, n], contiguous: values less weights, updated.
@@ -183,9 +194,13 @@ def descend(
                 continue
             old = values[i, start + j]
             slope = gradient[i, j]
-            code, value = nearest(
-                old - slope / hessian[j, j], scale[i], zero[i], top, points, edges
-            )
+            x = old - slope / hessian[j, j]
+            if points.shape[0]:  # nearest(), written out as above
+                code = level(x / scale[i], edges)
+                value = points[code] * scale[i]
+            else:
+                place = clamped(x / scale[i] + zero[i], top)
+                code, value = int(place), (place - zero[i]) * scale[i]
             step = value - old
             fall = -(slope + slope + step * hessian[j, j]) * step
             # A gain within rounding of the gradient may be a loss.

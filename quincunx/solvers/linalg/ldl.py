@@ -1,5 +1,6 @@
 """Block LDL decompositions of positive semidefinite matrices, regularised where they must be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ from array_api_compat import array_namespace
 from quincunx._errors import ModelError
 from quincunx._types import Array
 from quincunx.kernels.select import shared
+from quincunx.kernels.threads import in_rows
 
 ASYMMETRY = 1e-4  # relative to the largest diagonal entry: more is no rounding, and refused
 LARGEST_JITTER = 1e-2
 BLOCK = 256  # rows and columns compared at once
+BAND = 16  # rows scaled at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +55,13 @@ def block_ldl(hessian: Array, block: int = 1, *, damping: float = 0.0) -> LDL:
         ModelError: H is not square, finite, symmetric or nearly positive semidefinite, the damping
             is negative, or the block does not divide n.
     """
-    xp = array_namespace(hessian)
     check_hessian(hessian)
-    n = hessian.shape[0]
+    return decomposed(hessian, block, damping)
+
+
+def decomposed(hessian: Array, block: int, damping: float) -> LDL:
+    """Decompose a matrix that was checked; see :func:`block_ldl`."""
+    xp, n = array_namespace(hessian), hessian.shape[0]
     if block < 1 or n % block:
         raise ModelError(f"blocks of {block} do not divide {n} columns; use a divisor of {n}")
     if not 0 <= damping < float("inf"):
@@ -65,17 +72,14 @@ def block_ldl(hessian: Array, block: int = 1, *, damping: float = 0.0) -> LDL:
     alive = size > float(xp.finfo(hessian.dtype).eps) ** 2 * float(xp.max(size))
     size = xp.where(alive, size, 0)
     inverse = xp.where(alive, 1 / xp.where(alive, size, 1), 0)
-    scaled = hessian * inverse
-    scaled *= inverse[:, None]
-    factor, jitter = _cholesky(xp, scaled)
+    factor, jitter = _cholesky(xp, lambda: _times(xp, hessian, inverse, inverse))
     corners = xp.asarray(_diagonal_blocks(xp, factor, block), copy=True)
     if block == 1:
-        factor *= inverse / corners[:, 0, 0]
+        factor = _times(xp, factor, size, inverse / corners[:, 0, 0], out=factor)
     else:
         columns = xp.permute_dims(xp.reshape(factor, (n, n // block, block)), (1, 0, 2))
         unit = xp.permute_dims(columns @ xp.linalg.inv(corners), (1, 0, 2))
-        factor[...] = xp.reshape(unit, (n, n)) * inverse
-    factor *= size[:, None]
+        factor = _times(xp, xp.reshape(unit, (n, n)), size, inverse, out=factor)
     for k in range(0, n, block) if block > 1 else ():
         factor[k : k + block, k : k + block] = 0
     _set_diagonal(xp, factor, 1.0)
@@ -116,33 +120,68 @@ def check_hessian(hessian: Array) -> None:
 
 def _asymmetry(xp: Any, matrix: Array) -> float:
     """Return the largest difference between entries and their mirror images."""
-    n, worst = matrix.shape[0], 0.0
+    n, view = matrix.shape[0], shared(matrix)
+    xp, matrix = (xp, matrix) if view is None else (np, view)
     # In blocks, so that neither side leaves the cache in the order of columns.
     cuts = [slice(k, min(k + BLOCK, n)) for k in range(0, n, BLOCK)]
-    for i, rows in enumerate(cuts):
-        for columns in cuts[: i + 1]:
+    pairs = [(rows, columns) for i, rows in enumerate(cuts) for columns in cuts[: i + 1]]
+    gaps = [0.0] * len(pairs)
+
+    def compare(first: int, last: int) -> None:
+        for k, (rows, columns) in enumerate(pairs[first:last], first):
             gap = xp.abs(matrix[rows, columns] - matrix[columns, rows].T)
-            worst = max(worst, float(xp.max(gap)))
-    return worst
+            gaps[k] = float(xp.max(gap))
+
+    if view is None:
+        compare(0, len(pairs))
+    else:
+        in_rows(compare, len(pairs), least=4)
+    return max(gaps)
 
 
-def _cholesky(xp: Any, matrix: Array) -> tuple[Array, float]:
+def _times(xp: Any, matrix: Array, rows: Array, columns: Array, out: Array | None = None) -> Array:
+    """Return ``diag(rows) matrix diag(columns)``."""
+    out = xp.empty_like(matrix) if out is None else out
+    source, left, right, into = (shared(array) for array in (matrix, rows, columns, out))
+    if source is None or left is None or right is None or into is None:
+        out[...] = matrix * rows[:, None] * columns
+        return out
+
+    def work(first: int, last: int) -> None:
+        # A few rows at a time, which stay in the cache between the two products.
+        for k in range(first, last, BAND):
+            here = slice(k, min(k + BAND, last))
+            np.multiply(source[here, :], right, out=into[here, :])
+            into[here, :] *= left[here, None]
+
+    in_rows(work, len(source))
+    return out
+
+
+def _cholesky(xp: Any, make: Callable[[], Array]) -> tuple[Array, float]:
     """Factor a matrix whose diagonal is to be one, and say what had to be added to it.
 
-    Only the lower triangle is read. The factor's rows follow each other in memory.
+    Arguments:
+        xp: the arrays' library.
+        make: makes the matrix, which is overwritten; only its lower triangle is read.
+
+    Returns:
+        The factor, whose rows follow each other in memory, and the jitter.
     """
-    smallest = matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)
     jitter = 0.0
     while jitter <= LARGEST_JITTER:
+        matrix = make()
         _set_diagonal(xp, matrix, 1 + jitter)
         factor = _factor(xp, matrix)
-        if factor is not None and bool(xp.isfinite(xp.sum(factor))):
+        # Whatever is not finite elsewhere is so on the diagonal, too.
+        if factor is not None and bool(xp.isfinite(xp.sum(xp.linalg.diagonal(factor)))):
             return factor, jitter
-        jitter = 10 * jitter if jitter else smallest
-    symmetric = xp.tril(matrix) + xp.tril(matrix, k=-1).T
-    least = float(xp.min(xp.linalg.eigvalsh(symmetric))) - float(matrix[0, 0])
+        jitter = 10 * jitter or matrix.shape[0] * float(xp.finfo(matrix.dtype).eps)
+    matrix = make()
+    _set_diagonal(xp, matrix, 1.0)
+    least = float(xp.min(xp.linalg.eigvalsh(xp.tril(matrix) + xp.tril(matrix, k=-1).T)))
     raise ModelError(
-        f"the Hessian, scaled to a unit diagonal, has eigenvalues down to {1 + least:.3g}: it is "
+        f"the Hessian, scaled to a unit diagonal, has eigenvalues down to {least:.3g}: it is "
         f"not positive semidefinite, so no sum of x x'; check how it was made"
     )
 
@@ -156,7 +195,7 @@ def _factor(xp: Any, matrix: Array) -> Array | None:
         # LAPACK has columns in the order of our rows: its upper factor is our lower one. NumPy
         # and torch copy into its order and back, which takes longer than the work.
         (potrf,) = get_lapack_funcs(("potrf",), (view,))
-        factor, info = potrf(view.T, lower=0, clean=1)
+        factor, info = potrf(view.T, lower=0, clean=1, overwrite_a=1)
         return None if info else xp.asarray(factor.T)
     out = xp.empty_like(matrix)
     try:

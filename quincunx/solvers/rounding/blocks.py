@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from quincunx._types import Array
 from quincunx.kernels.select import shared
-from quincunx.kernels.threads import in_rows
 from quincunx.solvers.rounding.codebooks.grid import Grid
 from quincunx.solvers.rounding.problem import Problem
 
@@ -36,13 +35,11 @@ class GridBlocks:
     points: NDArray[Any]
     edges: NDArray[Any]
 
-    def run(
-        self, loop: Callable[..., None], start: int, leading: tuple[Any, ...], *trailing: Any
+    def call(
+        self, loop: Callable[..., None], leading: tuple[Any, ...], trailing: tuple[Any, ...]
     ) -> None:
-        """Call a loop on all rows, on threads."""
-        grid = (self.scale, self.zero, self.top, self.points, self.edges)
-        arguments = (*leading, *grid, *trailing, start)
-        in_rows(lambda first, last: loop(*arguments, first, last), self.arrays[0].shape[0])
+        """Call a loop, with the grid's numbers between its other arguments."""
+        loop(*leading, self.scale, self.zero, self.top, self.points, self.edges, *trailing)
 
 
 def grid_blocks(problem: Problem, *arrays: Array) -> GridBlocks | None:
@@ -63,10 +60,8 @@ def grid_blocks(problem: Problem, *arrays: Array) -> GridBlocks | None:
     return GridBlocks(tuple(views), each_row(grid.scale), zero, kind.type(grid.top), points, edges)  # type: ignore[arg-type]
 
 
-def padded(block: Array, lanes: int) -> NDArray[Any]:
+def padded(block: NDArray[Any], lanes: int) -> NDArray[Any]:
     """Copy a block [b, b], with zeros to the right until its rows are whole SIMD registers."""
-    view = shared(block)
-    assert view is not None
-    out = np.zeros((view.shape[0], -(-view.shape[1] // lanes) * lanes), view.dtype)
-    out[:, : view.shape[1]] = view
+    out = np.zeros((block.shape[0], -(-block.shape[1] // lanes) * lanes), block.dtype)
+    out[:, : block.shape[1]] = block
     return out

@@ -8,6 +8,7 @@ from quincunx._errors import ModelError
 from quincunx._types import Array, Codebook
 from quincunx.kernels.grid_rounding._numba import LANES, descend
 from quincunx.kernels.select import shared
+from quincunx.kernels.threads import in_rows
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.blocks import WIDTH, GridBlocks, grid_blocks, padded
 from quincunx.solvers.rounding.nearest import apart
@@ -75,7 +76,7 @@ def descended(problem: Problem, found: Points, passes: int) -> tuple[Points, int
     while made < passes:
         made, before = made + 1, xp.asarray(codes, copy=True)
         if compiled:
-            _compiled_pass(problem, compiled, errors)
+            _compiled_pass(problem, compiled)
         else:
             _plain_pass(problem, values, codes, errors)
         changed = int(xp.count_nonzero(xp.any(codes != before, axis=2)))
@@ -85,17 +86,22 @@ def descended(problem: Problem, found: Points, passes: int) -> tuple[Points, int
     return _no_worse(problem, found, Points(values, codes, 0.0)), made, moved
 
 
-def _compiled_pass(problem: Problem, compiled: GridBlocks, errors: Array) -> None:
-    """Go once over all columns of a grid's weights, a block at a time."""
-    hessian, n = problem.hessian, problem.weights.shape[1]
-    hessian = problem.xp.astype(hessian, errors.dtype, copy=False)
-    for start in reversed(range(0, n, WIDTH)):
-        stop = min(start + WIDTH, n)
-        corner = padded(hessian[start:stop, start:stop], LANES)
-        gradient = np.zeros((errors.shape[0], corner.shape[1]), corner.dtype)
-        gradient[:, : stop - start] = shared(errors @ hessian[:, start:stop])
-        values, codes, views = compiled.arrays
-        compiled.run(descend, start, (gradient, values, codes, views, corner))
+def _compiled_pass(problem: Problem, compiled: GridBlocks) -> None:
+    """Go once over all columns of a grid's weights, a block at a time, on threads by rows."""
+    errors = compiled.arrays[2]
+    hessian = shared(problem.xp.astype(problem.hessian, problem.weights.dtype, copy=False))
+    assert hessian is not None
+    m, n = errors.shape
+    gradient = np.zeros((m, WIDTH), errors.dtype)
+
+    def rows(first: int, last: int) -> None:
+        for start in reversed(range(0, n, WIDTH)):
+            stop = min(start + WIDTH, n)
+            corner = padded(hessian[start:stop, start:stop], LANES)
+            gradient[first:last, : stop - start] = errors[first:last, :] @ hessian[:, start:stop]
+            compiled.call(descend, (gradient, *compiled.arrays, corner), (start, first, last))
+
+    in_rows(rows, m, products=True)
 
 
 def _plain_pass(problem: Problem, values: Array, codes: Array, errors: Array) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from quincunx._types import Array, Codebook
 from quincunx.kernels.grid_rounding._numba import LANES, feedback
 from quincunx.kernels.select import shared
-from quincunx.solvers.linalg.ldl import LDL, block_ldl
+from quincunx.kernels.threads import in_rows
+from quincunx.solvers.linalg.ldl import LDL, decomposed
 from quincunx.solvers.rounding.answer import Rounding
-from quincunx.solvers.rounding.blocks import WIDTH, grid_blocks, padded
+from quincunx.solvers.rounding.blocks import WIDTH, GridBlocks, grid_blocks, padded
 from quincunx.solvers.rounding.problem import Points, Problem, finish, prepare
 from quincunx.solvers.rounding.scale import scaled
 from quincunx.solvers.rounding.tiles import definite, from_tiles, to_tiles
@@ -57,7 +58,7 @@ def ldlq(W: Array, H: Array, codebook: Codebook, *, damping: float = 0.01) -> Ro
     """
     began = perf_counter()
     problem = prepare(W, H, codebook)
-    ldl = block_ldl(problem.hessian, codebook.tile[1], damping=damping)
+    ldl = decomposed(problem.hessian, codebook.tile[1], damping)
     problem = scaled(problem, partial(rounded, ldl=ldl))
     found = rounded(problem, ldl=ldl)
     return finish(
@@ -99,26 +100,37 @@ def rounded(problem: Problem, *, ldl: LDL, choose: Round | None = None) -> Point
     def quantize(x: Array, metric: Array) -> tuple[Array, Array]:
         return problem.codebook.quantize(x, metric=definite(metric)[0])
 
-    def by_loop(start: int, stop: int) -> None:
-        assert compiled is not None
-        corner = padded(lower[start:stop, start:stop], LANES)
-        np.fill_diagonal(corner, 0)
-        curvature = np.ascontiguousarray(shared(blocks)[start:stop, 0, 0])  # type: ignore[index]
-        row_loss = np.zeros(m)
-        compiled.run(feedback, start, (*compiled.arrays, corner, curvature), row_loss)
-        losses.append(row_loss.sum())
-
-    width, leaf = (WIDTH, by_loop) if compiled else (tile[1], by_codebook)
-    _backwards(errors, lower, leaf, width, 0, n)
-    if compiled:
-        found = grid_codes[:, :, None]
-    else:
-        found = xp.stack([codes[k] for k in sorted(codes)], axis=1)
-    # The loss on H itself: that on the damped H, less the damping's part, and jitter's.
-    total = float(sum(map(float, losses)))
     extra = xp.linalg.diagonal(problem.hessian) * ldl.jitter + ldl.damping
+    if compiled:
+        loss = _by_loop(compiled, lower, blocks[:, 0, 0], extra)
+        return Points(values, grid_codes[:, :, None], loss)
+    _backwards(errors, lower, by_codebook, tile[1], 0, n)
+    found = xp.stack([codes[k] for k in sorted(codes)], axis=1)
+    # The loss on H itself: that on the damped H, less the damping's part, and jitter's.
     squares = xp.sum(errors * errors, axis=0, dtype=xp.float64)
-    return Points(values, found, total - float(xp.sum(squares * xp.astype(extra, xp.float64))))
+    less = float(xp.sum(squares * xp.astype(extra, xp.float64)))
+    return Points(values, found, float(sum(map(float, losses))) - less)
+
+
+def _by_loop(compiled: GridBlocks, factor: Array, diagonal: Array, extra: Array) -> float:
+    """Round on a grid, on threads that have some rows each; return the loss."""
+    errors, *others = compiled.arrays
+    m, n = errors.shape
+    lower, curvature, added = shared(factor), np.array(shared(diagonal)), np.array(shared(extra))
+    assert lower is not None
+    cuts = {k: lower[k : k + WIDTH, k : k + WIDTH] for k in range(0, n, WIDTH)}
+    corners = {k: padded(np.tril(cut, -1), LANES) for k, cut in cuts.items()}
+    losses = np.zeros(m)
+
+    def rows(first: int, last: int) -> None:
+        def leaf(start: int, stop: int) -> None:
+            given = (errors, *others, corners[start], curvature[start:stop], added[start:stop])
+            compiled.call(feedback, given, (losses, start, first, last))
+
+        _backwards(errors[first:last, :], lower, leaf, WIDTH, 0, n)
+
+    in_rows(rows, m, products=True)
+    return float(losses.sum())
 
 
 def _backwards(
