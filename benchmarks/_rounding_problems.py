@@ -8,6 +8,12 @@ Floats = NDArray[np.float64]
 CASES = ("incoherent, 256", "coherent, 256", "coherent, 512")
 
 
+def spectrum(rng: np.random.Generator, n: int) -> Floats:
+    """Return [n, n] with n / 2 eigenvalues that fall like ``i^-1.2`` in a random basis."""
+    basis = np.linalg.qr(rng.normal(size=(n, n)))[0][:, : n // 2]
+    return (basis * np.arange(1.0, n // 2 + 1) ** -1.2) @ basis.T
+
+
 def layer(case: str, seed: int, rows: int = 64) -> tuple[Floats, Floats]:
     """Return W [rows, n] and H [n, n].
 
@@ -18,8 +24,7 @@ def layer(case: str, seed: int, rows: int = 64) -> tuple[Floats, Floats]:
     """
     kind, n = case.split(", ")[0], int(case.split(", ")[1])
     rng = np.random.default_rng([seed, n, kind == "coherent"])
-    basis = np.linalg.qr(rng.normal(size=(n, n)))[0][:, : n // 2]
-    hessian = (basis * np.arange(1.0, n // 2 + 1) ** -1.2) @ basis.T
+    hessian = spectrum(rng, n)
     weights = rng.normal(size=(rows, n))
     if kind == "coherent":
         size = np.exp(rng.normal(size=n)) * np.where(rng.random(n) < 0.02, 10.0, 1.0)

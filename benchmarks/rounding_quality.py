@@ -18,14 +18,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from benchmarks._harness import environment, options, publish, table
-from benchmarks._rounding_problems import CASES, Floats, layer
+from benchmarks._rounding_problems import CASES, Floats, layer, spectrum
 from quincunx.solvers.linalg import RandomHadamard
-from quincunx.solvers.rounding import E8P, Grid, greedy, ldlq, nearest, proxy_loss, spanning
+from quincunx.solvers.rounding import (
+    E8P,
+    Grid,
+    greedy,
+    ldlq,
+    nearest,
+    proxy_loss,
+    spanning,
+    two_sided,
+    two_sided_loss,
+)
 from quincunx.solvers.rounding.incoherence import incoherent
 
 SEEDS, QUICK_SEEDS = 5, 1
 BITS = (2, 3, 4)
 FIXED_RANGE = 2.4  # QuIP's half range, in root mean squares of the weights, at any number of bits
+
+CODEBOOKS: dict[str, Any] = {
+    "grid, 2 bits": Grid(2),
+    "E8P, 2 bits": E8P(2),
+    "grid, 4 bits": Grid(4),
+}
 
 Layer = tuple[Floats, Floats]
 
@@ -55,6 +71,13 @@ with a scale that is searched for. In brackets the fall against plain BlockLDLQ.
 {metric}
 
 *Residual scales*: the fourth, in `codebooks.md` beside this file.
+
+## Outputs that count together
+
+The loss is `tr(H_O E H E') / tr(H_O W H W')`, H_O [64, 64] made as H is, without the uneven sizes.
+*LDLQ* does not see H_O; *two-sided* has feedback from it, too. After RHT of both.
+
+{two_sided}
 """
 
 
@@ -135,6 +158,20 @@ def ours(problem: Layer, scale: float | None, passes: int) -> float:
     return greedy(*problem, start.codebook, start=start, passes=passes).proxy_loss
 
 
+def coupled(problem: Layer, seed: int) -> list[tuple[str, float]]:
+    """Losses under an output Hessian, over that of all weights at zero."""
+    w, h = problem
+    outputs = spectrum(np.random.default_rng([seed, 7]), len(w))
+    spin = RandomHadamard(len(w), seed=seed)
+    outputs = spin.apply(spin.apply(outputs).T)
+    whole, out = two_sided_loss(w, h, outputs), []
+    for name, codebook in CODEBOOKS.items():
+        one = two_sided_loss(ldlq(w, h, codebook).values - w, h, outputs)
+        both = two_sided(w, h, codebook, output_hessian=outputs).proxy_loss
+        out += [(f"one side, {name}", one / whole), (f"both sides, {name}", both / whole)]
+    return out
+
+
 def main() -> None:
     quick = "one seed, a minute"
     given = options(__doc__.split("\n")[0], quick).parse_args()
@@ -145,8 +182,11 @@ def main() -> None:
         for seed in seeds:
             plain = layer(case, seed)
             whole = proxy_loss(*plain)
-            for name, loss in measures(plain, spun(plain, seed)):
+            spread = spun(plain, seed)
+            for name, loss in measures(plain, spread):
                 found.setdefault(name, {}).setdefault(case, []).append(loss / whole)
+            for name, ratio in coupled(spread, seed):
+                found.setdefault(name, {}).setdefault(case, []).append(ratio)
         print(case, "done", flush=True)
     mean = {n: {c: exp(sum(map(log, x)) / len(x)) for c, x in f.items()} for n, f in found.items()}
     text = TEXT.format(
@@ -154,6 +194,7 @@ def main() -> None:
         methods=method_table(mean),
         clipping=clipping_table(mean),
         metric=metric_table(mean),
+        two_sided=two_sided_table(mean),
     )
     publish("rounding_quality", "What roundings lose", given, where, [text], {"losses": found})
 
@@ -193,6 +234,18 @@ def clipping_table(mean: dict[str, dict[str, float]]) -> str:
         for b in BITS
         for name, title in names.items()
     ]
+    return table(("", *CASES), rows)
+
+
+def two_sided_table(mean: dict[str, dict[str, float]]) -> str:
+    rows = []
+    for name in CODEBOOKS:
+        one, both = mean[f"one side, {name}"], mean[f"both sides, {name}"]
+        falls = [
+            f"{both[case]:.4f} ({100 * (both[case] / one[case] - 1):+.0f} %)" for case in CASES
+        ]
+        rows.append((f"LDLQ, {name}", *(f"{one[case]:.4f}" for case in CASES)))
+        rows.append((f"two-sided, {name}", *falls))
     return table(("", *CASES), rows)
 
 
