@@ -18,3 +18,11 @@ def shared(array: Any) -> NDArray[Any] | None:
         view: NDArray[Any] = array.detach().numpy()
         return view
     return None
+
+
+def copied(array: Any) -> NDArray[Any]:
+    """Copy an array of any library and place to NumPy."""
+    view = shared(array)
+    if view is not None:
+        return np.array(view)
+    return np.array(array.detach().cpu() if hasattr(array, "detach") else array)

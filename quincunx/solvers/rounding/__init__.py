@@ -2,7 +2,14 @@
 
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.balance import balance, constrained
-from quincunx.solvers.rounding.codebooks import E8P, E81B, Grid, Residual, mean_squared_error
+from quincunx.solvers.rounding.codebooks import (
+    E8P,
+    E81B,
+    Grid,
+    Residual,
+    Trellis,
+    mean_squared_error,
+)
 from quincunx.solvers.rounding.codebooks.grid import spanning
 from quincunx.solvers.rounding.gptq import gptq
 from quincunx.solvers.rounding.greedy import greedy
@@ -18,6 +25,7 @@ __all__ = [
     "Grid",
     "Residual",
     "Rounding",
+    "Trellis",
     "balance",
     "constrained",
     "decode",

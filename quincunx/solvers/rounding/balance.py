@@ -6,11 +6,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_torch_array, to_device
 from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.kernels.select import copied
 from quincunx.solvers.linalg.ldl import LDL, block_ldl
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.codebooks.grid import Grid
@@ -112,7 +112,9 @@ def constrained(
     xp: Any = problem.xp
     plain = block_ldl(problem.hessian, damping=damping)
     eye = xp.eye(problem.hessian.shape[0], dtype=problem.hessian.dtype, device=H.device)
-    feedback = limited_feedback(_numpy(problem.hessian + plain.damping * eye), limit)
+    feedback = limited_feedback(
+        copied(problem.hessian + plain.damping * eye).astype(np.float64), limit
+    )
     lower = xp.asarray(feedback.lower, dtype=problem.weights.dtype, device=problem.weights.device)
     ldl = LDL(lower, xp.ones((lower.shape[0], 1, 1), dtype=lower.dtype, device=H.device), 0.0, 0.0)
 
@@ -206,12 +208,6 @@ def _inverse(lower: NDArray[np.float64]) -> NDArray[np.float64]:
 
     eye = np.eye(len(lower))
     return np.tril(solve_triangular(lower, eye, lower=True, unit_diagonal=True))
-
-
-def _numpy(array: Array) -> NDArray[np.float64]:
-    """Copy an array of any library and place to NumPy's float64."""
-    near = to_device(array, "cpu") if is_torch_array(array) else array
-    return np.asarray(near, dtype=np.float64)
 
 
 def _check_grid(grid: Any) -> None:

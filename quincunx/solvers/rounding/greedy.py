@@ -149,6 +149,7 @@ def _losses(problem: Problem, values: Array) -> Array:
     """Return the loss of each row of tiles, float64 [m / r]."""
     xp, r = problem.xp, problem.codebook.tile[0]
     errors = xp.astype(values - problem.weights, xp.float64)
+    errors[problem.shape[0] :, :] = 0  # padding
     products = (errors @ xp.astype(problem.hessian, xp.float64)) * errors
     return xp.sum(xp.reshape(products, (values.shape[0] // r, -1)), axis=1)
 

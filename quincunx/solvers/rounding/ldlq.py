@@ -14,7 +14,7 @@ from quincunx.kernels.threads import in_rows
 from quincunx.solvers.linalg.ldl import LDL, decomposed
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.blocks import WIDTH, GridBlocks, grid_blocks, padded
-from quincunx.solvers.rounding.problem import Points, Problem, finish, prepare
+from quincunx.solvers.rounding.problem import Points, Problem, finish, prepare, real_rows
 from quincunx.solvers.rounding.scale import scaled
 from quincunx.solvers.rounding.tiles import definite, from_tiles, to_tiles
 
@@ -92,7 +92,7 @@ def rounded(problem: Problem, *, ldl: LDL, choose: Round | None = None) -> Point
         x = to_tiles(target, tile)
         points, code = choose(x, metric) if choose else quantize(x, metric)
         values[:, start:stop] = from_tiles(points, tile)
-        eta = target - values[:, start:stop]
+        eta = real_rows(problem, target - values[:, start:stop])
         losses.append(xp.sum((eta @ metric) * eta, dtype=xp.float64))
         errors[:, start:stop] = values[:, start:stop] - weights[:, start:stop]
         codes[start] = code
@@ -107,7 +107,7 @@ def rounded(problem: Problem, *, ldl: LDL, choose: Round | None = None) -> Point
     _backwards(errors, lower, by_codebook, tile[1], 0, n)
     found = xp.stack([codes[k] for k in sorted(codes)], axis=1)
     # The loss on H itself: that on the damped H, less the damping's part, and jitter's.
-    squares = xp.sum(errors * errors, axis=0, dtype=xp.float64)
+    squares = xp.sum(real_rows(problem, errors) ** 2, axis=0, dtype=xp.float64)
     less = float(xp.sum(squares * xp.astype(extra, xp.float64)))
     return Points(values, found, float(sum(map(float, losses))) - less)
 

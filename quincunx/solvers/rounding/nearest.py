@@ -11,7 +11,14 @@ from quincunx.solvers.linalg.ldl import block_ldl
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.codebooks.grid import Grid
 from quincunx.solvers.rounding.ldlq import Round, rounded
-from quincunx.solvers.rounding.problem import Points, Problem, finish, prepare, proxy_loss
+from quincunx.solvers.rounding.problem import (
+    Points,
+    Problem,
+    finish,
+    prepare,
+    proxy_loss,
+    real_rows,
+)
 from quincunx.solvers.rounding.scale import scaled
 from quincunx.solvers.rounding.tiles import from_tiles, to_tiles
 
@@ -46,7 +53,7 @@ def apart(problem: Problem, choose: Round | None = None) -> Points:
         points, code = choose(x, None) if choose else problem.codebook.quantize(x)
         values[:, start : start + tile[1]] = from_tiles(points, tile)
         codes.append(code)
-    loss = proxy_loss(values - problem.weights, problem.hessian)
+    loss = proxy_loss(real_rows(problem, values - problem.weights), problem.hessian)
     return Points(values, xp.stack(codes, axis=1), loss)
 
 

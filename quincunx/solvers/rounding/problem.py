@@ -101,6 +101,11 @@ def _padded(xp: Any, array: Array, rows: int, columns: int) -> Array:
     return out
 
 
+def real_rows(problem: Problem, array: Array) -> Array:
+    """Return the rows that are no padding, whose errors count in no loss; columns' never do."""
+    return array[: problem.shape[0], :]
+
+
 def some_rows(problem: Problem) -> Array:
     """Return up to :data:`SCALE_ROWS` rows of the weights, evenly spaced, in whole tiles."""
     r = problem.codebook.tile[0]

@@ -23,6 +23,7 @@ from quincunx.solvers.rounding.problem import (
     Problem,
     finish,
     prepare,
+    real_rows,
     with_scale,
 )
 from quincunx.solvers.rounding.scale import scaled
@@ -290,7 +291,9 @@ def _with_scale(problem: Problem, output: Array, left: LDL, right: LDL, damping:
 def _points(problem: Problem, output: Array, left: LDL, right: LDL) -> Points:
     """Round, and count the loss."""
     values, codes = rounded(problem, left, right)
-    loss = two_sided_loss(values - problem.weights, problem.hessian, output)
+    errors = real_rows(problem, values - problem.weights)
+    m = errors.shape[0]
+    loss = two_sided_loss(errors, problem.hessian, output[:m, :m])
     return Points(values, codes, loss)
 
 

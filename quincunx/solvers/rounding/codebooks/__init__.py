@@ -11,6 +11,7 @@ from quincunx.solvers.rounding.codebooks.gaussian import (
 from quincunx.solvers.rounding.codebooks.grid import Grid
 from quincunx.solvers.rounding.codebooks.lattices import E8Lattice, Integer
 from quincunx.solvers.rounding.codebooks.residual import Residual
+from quincunx.solvers.rounding.codebooks.trellis import Trellis
 
 __all__ = [
     "D4",
@@ -21,6 +22,7 @@ __all__ = [
     "Integer",
     "Residual",
     "Scales",
+    "Trellis",
     "best_scales",
     "mean_squared_error",
 ]
