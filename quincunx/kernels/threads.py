@@ -57,6 +57,17 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _forget() -> None:
+    """Start anew in a process that was forked, where the threads are not."""
+    global _one_each
+    _one_each = Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
     """The threads, started at the first use and kept."""

@@ -36,71 +36,61 @@ def search(length: int, shift: int, width: int, doublings: int) -> Callable[...,
         width: V, numbers a step.
         doublings: of differences before they are squared.
     """
+    # The cache on disk knows a function by the numbers around it: no other function may be there.
     nodes = 1 << (length - shift)
     row = 4 * (nodes // LANES) * shift  # bytes of back pointers a step
-
-    @compiled
-    def lowest(costs: Any) -> int:
-        best = 0
-        for q in range(nodes):
-            if costs[q] < costs[best]:
-                best = q
-        return best
-
-    @compiled
-    def path(
-        x: Any, table: Any, offset: int, steps: int, node: int, costs: Any, least: Any, back: Any,
-        states: Any,
-    ) -> bool:  # fmt: skip
-        """Steps from ``offset`` on, round the joint; from and to ``node`` unless it is -1."""
-        total = x.shape[0]
-        costs[0, :] = 0
-        if node >= 0:
-            costs[0, :] = TOP
-            costs[0, node] = 0
-        before, after = np.uintp(costs[0].ctypes.data), np.uintp(costs[1].ctypes.data)
-        values, low = np.uintp(table.ctypes.data), np.uintp(least.ctypes.data)
-        ways, numbers = np.uintp(back.ctypes.data), np.uintp(x.ctypes.data)
-        less = np.uint16(0)
-        for i in range(steps):
-            t = (offset + i) % total
-            for lane in range(LANES):
-                least[lane] = TOP
-            here, at = np.uintp(ways + row * i), np.uintp(numbers + 2 * width * t)
-            for block in range(nodes // LANES):
-                advance(  # type: ignore[call-arg]
-                    before, values, after, here, low, at, less, block,
-                    (length, shift, width, doublings),
-                )  # fmt: skip
-            before, after = after, before
-            less = least[0]
-            for lane in range(LANES):
-                less = min(less, least[lane])
-        here_node = node if node >= 0 else lowest(costs[steps % 2])
-        for i in range(steps - 1, -1, -1):
-            way = 0
-            for bit in range(shift):
-                word = back[i, (here_node // LANES) * shift + bit]
-                way |= ((word >> (here_node % LANES)) & 1) << bit
-            state = way * nodes + here_node
-            states[(offset + i) % total] = state
-            here_node = state >> shift
-        return node < 0 or here_node == node
 
     @compiled
     def run(
         x: Any, table: Any, window: int, turns: Any, states: Any, first: int, last: int
     ) -> None:
-        steps = x.shape[1]
+        total = x.shape[1]
         costs, least = np.zeros((2, nodes), np.uint16), np.zeros(LANES, np.uint16)
-        back = np.zeros((steps, row // 4), np.uint32)
+        back = np.zeros((total, row // 4), np.uint32)
+        values, low = np.uintp(table.ctypes.data), np.uintp(least.ctypes.data)
+        ways = np.uintp(back.ctypes.data)
         for s in range(first, last):
-            mine = states[s]
-            path(x[s], table, steps - window, 2 * window, -1, costs, least, back, mine)
-            fine = path(x[s], table, 0, steps, mine[0] >> shift, costs, least, back, mine)
-            for turn in turns:
-                node = mine[turn] >> shift
-                fine &= path(x[s], table, turn, steps, node, costs, least, back, mine)
+            mine, numbers, fine = states[s], np.uintp(x[s].ctypes.data), True
+            for turn in range(2 + len(turns)):
+                offset, steps, node = total - window, 2 * window, -1
+                if turn:
+                    offset, steps = 0 if turn == 1 else turns[turn - 2], total
+                    node = mine[offset] >> shift
+                costs[0, :] = 0
+                if turn:
+                    costs[0, :] = TOP
+                    costs[0, node] = 0
+                before, after = np.uintp(costs[0].ctypes.data), np.uintp(costs[1].ctypes.data)
+                less = np.uint16(0)
+                for i in range(steps):
+                    for lane in range(LANES):
+                        least[lane] = TOP
+                    here = np.uintp(ways + row * i)
+                    at = np.uintp(numbers + 2 * width * ((offset + i) % total))
+                    for block in range(nodes // LANES):
+                        advance(  # type: ignore[call-arg]
+                            before, values, after, here, low, at, less, block,
+                            (length, shift, width, doublings),
+                        )  # fmt: skip
+                    before, after = after, before
+                    less = least[0]
+                    for lane in range(LANES):
+                        less = min(less, least[lane])
+                end = node
+                if not turn:
+                    end = 0
+                    for q in range(nodes):
+                        if costs[steps % 2, q] < costs[steps % 2, end]:
+                            end = q
+                for i in range(steps - 1, -1, -1):
+                    way = 0
+                    for bit in range(shift):
+                        word = back[i, (end // LANES) * shift + bit]
+                        way |= ((word >> (end % LANES)) & 1) << bit
+                    state = way * nodes + end
+                    mine[(offset + i) % total] = state
+                    end = state >> shift
+                fine &= turn == 0 or end == node
             if not fine:
                 mine[0] = -1
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from quincunx._errors import ModelError
 from quincunx._types import Array, Codebook, Status
@@ -57,7 +57,15 @@ def prepare(weights: Array, hessian: Array, codebook: Codebook) -> Problem:
     Raises:
         ModelError: says which argument does not fit, and how.
     """
-    xp = array_namespace(weights, hessian)
+    weights, hessian = _detached(weights), _detached(hessian)
+    try:
+        xp = array_namespace(weights, hessian)
+    except TypeError:
+        kinds = " and ".join(sorted({type(array).__name__ for array in (weights, hessian)}))
+        raise ModelError(
+            f"weights and the Hessian are of type {kinds}; give two arrays of one library, such as "
+            f"NumPy or torch"
+        ) from None
     if weights.ndim != 2 or not weights.shape[0] or not weights.shape[1]:
         raise ModelError(f"weights are a matrix [m, n]; these have shape {tuple(weights.shape)}")
     m, n = weights.shape
@@ -83,6 +91,11 @@ def prepare(weights: Array, hessian: Array, codebook: Codebook) -> Problem:
         codebook,
         (m, n),
     )
+
+
+def _detached(array: Array) -> Array:
+    """Return a tensor without its history, such as a layer's parameter has."""
+    return array.detach() if is_torch_array(array) else array
 
 
 def _full(xp: Any, array: Array) -> Array:

@@ -1,9 +1,14 @@
 """LDLQ: equal to GPTQ and to its definition, exact losses, trouble."""
 
+import os
+import signal
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from quincunx._errors import ModelError
 from quincunx.solvers.linalg.ldl import block_ldl
@@ -238,3 +243,52 @@ class TestStochastic:
     def test_only_equal_steps(self):
         with pytest.raises(ModelError, match="equal steps"):
             stochastic(np.ones((2, 8)), np.eye(8), E8P(scale=1.0), seed=0)
+
+
+def test_parameters_of_layers_are_taken_without_their_history():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(64, 20))
+    weights, hessian = torch.from_numpy(rng.normal(size=(6, 20))), torch.from_numpy(inputs).T
+    hessian = hessian @ hessian.T
+    plain = ldlq(weights, hessian, Grid(2, scale=0.5))
+    found = ldlq(torch.nn.Parameter(weights), hessian, Grid(2, scale=0.5))
+    assert not found.values.requires_grad
+    assert torch.equal(found.values, plain.values)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_processes_have_threads_of_their_own():
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.normal(size=(300, 140)), rng.normal(size=(80, 140))
+    hessian = inputs.T @ inputs
+    codes = ldlq(weights, hessian, Grid(2, scale=0.5)).codes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that forks with threads are risky
+        child = os.fork()
+    if not child:
+        signal.alarm(30)
+        same = np.array_equal(ldlq(weights, hessian, Grid(2, scale=0.5)).codes, codes)
+        os._exit(0 if same else 3)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_roundings_at_once_do_not_disturb_each_other():
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.normal(size=(300, 140)), rng.normal(size=(80, 140))
+    hessian = inputs.T @ inputs
+    codes = ldlq(weights, hessian, Grid(2, scale=0.5)).codes
+    threads = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    with ThreadPoolExecutor(4) as pool:
+        works = [pool.submit(ldlq, weights, hessian, Grid(2, scale=0.5)) for _ in range(12)]
+        for work in works:
+            np.testing.assert_array_equal(work.result(timeout=60).codes, codes)
+    assert [pool["num_threads"] for pool in threadpoolctl.threadpool_info()] == threads
+
+
+def test_arrays_of_two_libraries_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ModelError, match=r"Tensor and ndarray|ndarray and Tensor"):
+        ldlq(torch.ones(2, 2), np.eye(2), Grid(2))
+    with pytest.raises(ModelError, match="list and ndarray"):
+        ldlq([[1.0]], np.eye(1), Grid(2))

@@ -15,8 +15,8 @@ from quincunx.solvers.rounding.codebooks.scan import checked_metric
 from quincunx.solvers.rounding.codebooks.units import constant, in_units, scaled
 from quincunx.solvers.trellis.viterbi import Bitshift, Search, viterbi
 
-SIDE = 16
-LENGTH = SIDE * SIDE
+LENGTH = 256
+TILES = ((16, 16), (32, 8), (64, 4), (128, 2), (256, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -24,7 +24,8 @@ class Trellis:
     """QTIP's codebook: a tile of 256 weights is a path through a bitshift trellis.
 
     The tile is read row by row. Its codes are the path's ``256 bits`` bits, as bytes; see
-    :mod:`quincunx.kernels.packing`. A metric is left out of account.
+    :mod:`quincunx.kernels.packing`. A metric is left out of account, which costs much where the
+    inputs of a tile's columns are strongly correlated: fewer columns leave more to LDLQ's feedback.
 
     Attributes:
         bits: 1 to 8, whole.
@@ -32,6 +33,8 @@ class Trellis:
         state_bits: L, up to 20. More is better and slower to find, 1 % less error for four times
             the time; decoding costs the same.
         search: "fast", "paper" or "best"; see :func:`quincunx.solvers.trellis.viterbi`.
+        tile: rows and columns of W that are coded together, 256 in all: (16, 16), (32, 8), (64, 4),
+            (128, 2) or (256, 1).
         scale: > 0; a number, or one a row of tiles. None: chosen by the rounding.
 
     >>> import numpy as np
@@ -49,21 +52,19 @@ class Trellis:
     code: str = "mul1"
     state_bits: int = 16
     search: Search = "paper"
+    tile: tuple[int, int] = (16, 16)
     scale: Any = None
 
     def __post_init__(self) -> None:
         if self.bits not in range(1, 9):
             raise ModelError(f"bits is {self.bits}; trellises have 1 to 8 bits a weight")
+        if self.tile not in TILES:
+            raise ModelError(f"tile is {self.tile}; use one of {', '.join(map(str, TILES))}")
         check_scale(self.scale)
         _ = self.trellis
 
     def __repr__(self) -> str:
         return f"Trellis({self.bits}, {self.code!r}{describe_scale(self.scale)})"
-
-    @property
-    def tile(self) -> tuple[int, int]:
-        """16 rows and 16 columns."""
-        return SIDE, SIDE
 
     @property
     def unit_scale(self) -> float:
@@ -89,7 +90,7 @@ class Trellis:
             ModelError: the scale is None, or x is not such an array of finite numbers.
         """
         if metric is not None:
-            checked_metric(metric, SIDE)
+            checked_metric(metric, self.tile[1])
         units, scale = in_units(self, x)
         paths = viterbi(units, self.trellis, search=self.search)
         return scaled(paths.values, scale, x.dtype), pack(paths.states, self.trellis.shift)
