@@ -37,6 +37,7 @@ def books(bits: int) -> dict[str, Any]:
         "E8P": E8P(bits),
         "trellis, L = 12": Trellis(bits, state_bits=12),
         "trellis": Trellis(bits),
+        "trellis, 32 x 8": Trellis(bits, tile=(32, 8)),
         "trellis, 64 x 4": Trellis(bits, tile=(64, 4)),
         "HYB": Trellis(bits, "hyb"),
     }

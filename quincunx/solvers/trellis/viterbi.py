@@ -62,15 +62,21 @@ class Bitshift:
 
     @classmethod
     def of_code(
-        cls, code: str, bits: int, *, state_bits: int = 16, width: int | None = None
+        cls, code: str, bits: float, *, state_bits: int = 16, width: int | None = None
     ) -> "Bitshift":
-        """Return the trellis of a named code with ``bits`` bits a number.
+        """Return the trellis of a named code with ``bits`` bits a number, whole bits a step.
 
         Raises:
             ModelError: there is no such trellis.
         """
         values = trellis_codes.values(code, state_bits, width)
-        return cls(values, bits * values.shape[1])
+        shift = bits * values.shape[1]
+        if shift != int(shift):
+            raise ModelError(
+                f"{bits} bits a number are {shift} a step of {values.shape[1]} with {code!r}; ask "
+                f"for a multiple of {1 / values.shape[1]:g}"
+            )
+        return cls(values, int(shift))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ class Trellis:
     inputs of a tile's columns are strongly correlated: fewer columns leave more to LDLQ's feedback.
 
     Attributes:
-        bits: 1 to 8, whole.
+        bits: 1 to 8; whole, or of HYB, whose states stand for two weights, a multiple of 1/2.
         code: what states stand for, one of :data:`quincunx.solvers.trellis.NAMES`.
         state_bits: L, up to 20. More is better and slower to find, 1 % less error for four times
             the time; decoding costs the same.
@@ -48,7 +48,7 @@ class Trellis:
         NeurIPS 2024, arXiv:2406.11235.
     """
 
-    bits: int
+    bits: float
     code: str = "mul1"
     state_bits: int = 16
     search: Search = "paper"
@@ -56,7 +56,7 @@ class Trellis:
     scale: Any = None
 
     def __post_init__(self) -> None:
-        if self.bits not in range(1, 9):
+        if not 1 <= self.bits <= 8:
             raise ModelError(f"bits is {self.bits}; trellises have 1 to 8 bits a weight")
         if self.tile not in TILES:
             raise ModelError(f"tile is {self.tile}; use one of {', '.join(map(str, TILES))}")
@@ -112,7 +112,7 @@ class Trellis:
         steps = LENGTH // trellis.width
         if codes.shape[1:] != (packed_size(steps, trellis.shift),):
             raise ModelError(
-                f"codes have shape {tuple(codes.shape)}; {self} has {32 * self.bits} bytes a tile"
+                f"codes have shape {tuple(codes.shape)}; {self} has {32 * self.bits:g} bytes a tile"
             )
         states = unpack(codes, steps, trellis.shift, trellis.state_bits)
         values = constant(trellis.values, codes)

@@ -42,6 +42,20 @@ def test_in_ldlq_it_is_better_than_others_of_its_rate():
     assert losses[0] < 0.95 * losses[1] < losses[1] < losses[2]
 
 
+def test_half_bits():
+    x = np.random.default_rng(0).normal(size=(40, 256))
+    errors = []
+    for bits in (1, 1.5, 2, 2.5):
+        codebook = Trellis(bits, "hyb", state_bits=12)
+        codebook = replace(codebook, scale=1.05 * codebook.unit_scale)
+        values, codes = codebook.quantize(x)
+        assert codes.shape == (40, 32 * bits)
+        np.testing.assert_allclose(codebook.decode(codes), values, rtol=1e-6)
+        errors.append(np.mean((values - x) ** 2))
+    falls = np.array(errors[:-1]) / errors[1:]
+    assert np.all((falls > 1.6) & (falls < 2.1))  # half a bit: 2 at best
+
+
 @pytest.mark.parametrize("m, n", [(16, 32), (5, 40), (33, 16)])
 def test_a_rounding_by_trellis_is_one_like_others(m, n):
     weights, hessian = random_problem(m, n)
@@ -67,8 +81,12 @@ def test_torch_agrees():
 
 
 def test_refusals():
-    with pytest.raises(ModelError, match=r"bits is 2\.5"):
+    with pytest.raises(ModelError, match=r"bits is 0\.5"):
+        Trellis(0.5)
+    with pytest.raises(ModelError, match=r"2\.5 bits.*'mul1'; ask for a multiple of 1"):
         Trellis(2.5)
+    with pytest.raises(ModelError, match=r"tile is \(8, 32\)"):
+        Trellis(2, tile=(8, 32))
     with pytest.raises(ModelError, match="shift is 16"):
         Trellis(8, "hyb", state_bits=12)
     with pytest.raises(ModelError, match="no trellis code"):
