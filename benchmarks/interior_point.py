@@ -53,10 +53,10 @@ Both start from the compiled arrays of the cluster tree. *Clarabel*: the exponen
 assembled and solved with default settings and tolerances of {tolerance:g}; at 0+ two programs, the
 second with conditionals frozen. *Ours, whole*: interior point, repair, and a certified gap within
 the same tolerance; *solve* is the interior point alone. Times are medians of {runs} rounds in
-which both take turns, median over three graphs (one at n = 200, treewidth 4); ratios are Clarabel's
-time over ours, whole, per graph. *off by* is how far above ours Clarabel's own optimal value is, and
-*gap* what is certified of ours, both in nats. *end to end* is `quincunx.infer(pdg, gamma=...)`: tree, presolve, compile,
-solve, certify.
+which both take turns, median over three graphs (one at n = 200, treewidth 4); ratios are
+Clarabel's time over ours, whole, per graph. *off by* is how far above ours Clarabel's own optimal
+value is, and *gap* what is certified of ours, both in nats. *end to end* is
+`quincunx.infer(pdg, gamma=...)`: tree, presolve, compile, solve, certify.
 
 {compared}
 

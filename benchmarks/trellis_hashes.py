@@ -23,10 +23,10 @@ SIZE = 1.017  # of a code's deviation over that of the numbers, mul1's best
 
 TEXT = """
 mul1's value of a state is the sum of the four bytes of the state times {mul1:#x}. {tries} random
-odd multipliers take its place: 2 bits, states of 16 bits, tail-biting by two passes, {first:,} normal
-numbers. The best {finalists} are then measured on {second:,} others, as the first figures are the
-best of many. Ratios are of errors to mul1's on the same numbers (standard error about 0.1 % of the
-latter).
+odd multipliers take its place: 2 bits, states of 16 bits, tail-biting by two passes, {first:,}
+normal numbers. The best {finalists} are then measured on {second:,} others, as the first figures
+are the best of many. Ratios are of errors to mul1's on the same numbers (standard error about
+0.1 % of the latter).
 
 | | ratio |
 | --- | ---: |
