@@ -84,6 +84,8 @@ def prepare(weights: Array, hessian: Array, codebook: Codebook) -> Problem:
     if getattr(scale, "ndim", 0) == 2 and scale.shape[0] not in (1, m):
         raise ModelError(f"the codebook has {scale.shape[0]} scales, and the weights {m} rows")
     r, c = codebook.tile
+    if r > 1 and getattr(scale, "ndim", 0) == 2 and scale.shape[0] > 1:
+        raise ModelError(f"{codebook} has a scale a row, and tiles of {r} rows; give one scale")
     return Problem(
         xp,
         _padded(xp, _full(xp, weights), -m % r, -n % c),

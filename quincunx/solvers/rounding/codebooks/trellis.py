@@ -1,4 +1,4 @@
-"""Trellis-coded tiles: 16 x 16 weights to one path through a bitshift trellis."""
+"""Trellis-coded tiles: 256 weights to one path through a bitshift trellis."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +26,7 @@ class Trellis:
     The tile is read row by row. Its codes are the path's ``256 bits`` bits, as bytes; see
     :mod:`quincunx.kernels.packing`. A metric is left out of account, which costs much where the
     inputs of a tile's columns are strongly correlated: fewer columns leave more to LDLQ's feedback.
+    QTIP's tiles are 16 x 16.
 
     Attributes:
         bits: 1 to 8; whole, or of HYB, whose states stand for two weights, a multiple of 1/2.
@@ -35,7 +36,7 @@ class Trellis:
         search: "fast", "paper" or "best"; see :func:`quincunx.solvers.trellis.viterbi`.
         tile: rows and columns of W that are coded together, 256 in all: (16, 16), (32, 8), (64, 4),
             (128, 2) or (256, 1).
-        scale: > 0; a number, or one a row of tiles. None: chosen by the rounding.
+        scale: > 0; a number, or None: chosen by the rounding.
 
     >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(2, 256))
@@ -52,7 +53,7 @@ class Trellis:
     code: str = "mul1"
     state_bits: int = 16
     search: Search = "paper"
-    tile: tuple[int, int] = (16, 16)
+    tile: tuple[int, int] = (32, 8)
     scale: Any = None
 
     def __post_init__(self) -> None:

@@ -35,11 +35,12 @@ def test_codes_stand_for_values(bits, code):
 
 def test_in_ldlq_it_is_better_than_others_of_its_rate():
     weights, hessian = random_problem(64, 128)
-    losses = [
-        ldlq(weights, hessian, codebook).proxy_loss
-        for codebook in (Trellis(2, state_bits=12), E8P(2), Grid(2))
-    ]
-    assert losses[0] < 0.95 * losses[1] < losses[1] < losses[2]
+    small = Trellis(2, state_bits=12)
+    books = (replace(small, tile=(64, 4)), small, replace(small, tile=(16, 16)), E8P(2), Grid(2))
+    fine, usual, square, lattice, grid = (
+        ldlq(weights, hessian, codebook).proxy_loss for codebook in books
+    )
+    assert fine < usual < square and usual < lattice < grid
 
 
 def test_half_bits():
@@ -56,12 +57,14 @@ def test_half_bits():
     assert np.all((falls > 1.6) & (falls < 2.1))  # half a bit: 2 at best
 
 
-@pytest.mark.parametrize("m, n", [(16, 32), (5, 40), (33, 16)])
-def test_a_rounding_by_trellis_is_one_like_others(m, n):
+@pytest.mark.parametrize("m, n", [(32, 32), (5, 40), (33, 20)])
+@pytest.mark.parametrize("tile", [(32, 8), (16, 16), (64, 4), (256, 1)])
+def test_a_rounding_by_trellis_is_one_like_others(m, n, tile):
     weights, hessian = random_problem(m, n)
     for rounding in (nearest, ldlq):
-        found = rounding(weights, hessian, Trellis(3, state_bits=10))
-        assert found.values.shape == (m, n) and found.codes.shape == (-(-m // 16), -(-n // 16), 96)
+        found = rounding(weights, hessian, Trellis(3, state_bits=10, tile=tile))
+        assert found.values.shape == (m, n)
+        assert found.codes.shape == (-(-m // tile[0]), -(-n // tile[1]), 96)
         assert found.proxy_loss == pytest.approx(proxy_loss(found.values - weights, hessian))
         again = decode(found.codebook, found.codes, (m, n))
         np.testing.assert_allclose(again, found.values, rtol=1e-5, atol=1e-6)
@@ -96,4 +99,7 @@ def test_refusals():
     with pytest.raises(ModelError, match=r"\(1, 63\).*64 bytes a tile"):
         Trellis(2, scale=1.0).decode(np.zeros((1, 63), np.uint8))
     with pytest.raises(ModelError, match="metric"):
-        Trellis(2, state_bits=10, scale=1.0).quantize(np.zeros((1, 256)), metric=np.eye(8))
+        Trellis(2, state_bits=10, scale=1.0).quantize(np.zeros((1, 256)), metric=np.eye(9))
+    weights, hessian = random_problem(64, 32)
+    with pytest.raises(ModelError, match="a scale a row, and tiles of 32 rows"):
+        ldlq(weights, hessian, Trellis(2, state_bits=10, scale=np.ones((64, 1))))
