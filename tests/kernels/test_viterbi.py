@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from quincunx.kernels.viterbi import reference
+from quincunx.kernels.viterbi import _plain, reference
 from quincunx.kernels.viterbi._numba import fits, search
 
 
@@ -114,3 +114,21 @@ def test_costs_that_overflow_are_told_or_paths_stay_closed():
     for row in states:
         closed = np.array_equal(row % 128, np.roll(row, -1) >> 1)
         assert closed or row[0] == -1
+
+
+@pytest.mark.parametrize("length, shift, width", [(4, 1, 1), (6, 2, 2), (5, 5, 1), (8, 6, 1)])
+def test_the_plain_search_is_the_definition(length, shift, width):
+    rng = np.random.default_rng([length, shift, width])
+    table, x = rng.normal(size=(1 << length, width)), rng.normal(size=(5, 12, width))
+    states = np.empty((5, 12), np.int32)
+    turns = [6, 3]
+    _plain.search(x, table.T.copy(), shift, 5, np.array(turns), states, 0, 5)
+    for row, found in zip(x, states, strict=True):
+        expected = reference.tail_biting(
+            row,
+            lambda part, node: reference.shortest(part, table, shift, node),
+            shift=shift,
+            window=5,
+            turns=turns,
+        )
+        np.testing.assert_array_equal(found, expected)

@@ -1,5 +1,6 @@
 """Tail-biting paths of least squared distance through a bitshift trellis."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,12 +16,12 @@ from quincunx.kernels import trellis_codes
 from quincunx.kernels.select import copied
 from quincunx.kernels.threads import in_rows
 from quincunx.kernels.viterbi import _triton as gpu
-from quincunx.kernels.viterbi import reference
 
 Search = Literal["fast", "paper", "best"]
 
 UNIT = 8192  # a difference of one in 16 bits: numbers up to 4 in size
 COARSEST = 3  # bits a number up to which that resolution serves; each more doubles it
+FINEST = 5  # bits a number beyond which 16 bits do not hold both the least error and the largest
 TOGETHER = 64  # sequences between two looks at the keyboard
 
 
@@ -107,8 +108,9 @@ def viterbi(x: Array, trellis: Bitshift, *, search: Search = "paper") -> Paths:
     at 2 bits. "best" then fixes the node in the middle instead, searches once more, and again at
     the quarters, each time with no more distortion: 0.3 % less for five passes in place of two.
 
-    Trellises of 32 nodes and more are searched in 16-bit arithmetic, with numbers beyond 4 in size
-    drawn in to that: the distortion is within 0.15 % of what float32 would find. Tensors on a GPU
+    Trellises of 32 nodes and more with up to 5 bits a number are searched in 16-bit arithmetic,
+    with numbers beyond 4 in size drawn in to that: the distortion is within 0.15 % of what float64
+    would find. Others are searched in float64, many times as slow. Tensors on a GPU
     are searched there, by Triton in half precision, where states have up to 16 bits; other arrays
     on the processor.
 
@@ -183,22 +185,30 @@ def _search(
     x: NDArray[np.float64], trellis: Bitshift, window: int, turns: list[int]
 ) -> NDArray[np.int32]:
     """Return states [N, n]: in 16 bits where the compiled search serves, plainly elsewhere."""
-    from quincunx.kernels.viterbi._numba import fits, search
+    from quincunx.kernels.viterbi import _numba, _plain
 
     states = np.full(x.shape[:2], -1, dtype=np.int32)
-    if fits(trellis.state_bits, trellis.shift):
+    rest = np.array(turns, dtype=np.int64)
+    bits = trellis.shift / trellis.width
+    if bits <= FINEST and _numba.fits(trellis.state_bits, trellis.shift):
         size = float(np.max(np.abs(trellis.values))) or 1.0
         unit = min(UNIT, 32767 / size)
-        doublings = max(-(-trellis.shift // trellis.width) - COARSEST, 0)
+        doublings = max(math.ceil(bits) - COARSEST, 0)
         table = _in_16_bits(trellis.values.T, unit)
-        find = search(trellis.state_bits, trellis.shift, trellis.width, doublings)
-        rest = np.array(turns, dtype=np.int64)
+        find = _numba.search(trellis.state_bits, trellis.shift, trellis.width, doublings)
         for start in range(0, len(x), TOGETHER):
             some = _in_16_bits(x[start : start + TOGETHER], unit)
             mine = states[start : start + TOGETHER]
             _on_threads(find, some, table, window, rest, mine)
-    for s in np.flatnonzero(states[:, 0] < 0):
-        states[s] = _plainly(x[s], trellis, window, turns)
+            gaps = np.abs(table.T[mine].astype(np.int32) - some).max(axis=(1, 2))
+            mine[gaps >= 32767 >> doublings, 0] = -1  # there all costs were the same
+    left = np.flatnonzero(states[:, 0] < 0)
+    plain_table = np.ascontiguousarray(trellis.values.T, dtype=np.float64)
+    for start in range(0, len(left), TOGETHER):
+        rows = left[start : start + TOGETHER]
+        mine = states[rows]
+        _on_threads(_plain.search, x[rows], plain_table, trellis.shift, window, rest, mine)
+        states[rows] = mine
     return states
 
 
@@ -210,17 +220,3 @@ def _in_16_bits(numbers: NDArray[Any], unit: float) -> NDArray[np.int16]:
     """Round multiples of ``unit``; those out of range become the outermost."""
     whole = np.rint(numbers.astype(np.float64) * unit)
     return np.ascontiguousarray(np.clip(whole, -32767, 32767).astype(np.int16))
-
-
-def _plainly(
-    x: NDArray[np.float64], trellis: Bitshift, window: int, turns: list[int]
-) -> NDArray[np.int64]:
-    """Search one sequence [n, V] in float64."""
-    values = trellis.values.astype(np.float64)
-    return reference.tail_biting(
-        x,
-        lambda part, node: reference.shortest(part, values, trellis.shift, node),
-        shift=trellis.shift,
-        window=window,
-        turns=turns,
-    )
