@@ -27,7 +27,8 @@ def search(
         window: steps on either side of the joint in the first path.
         turns: int64 [r], steps at which further paths start.
         states: int32 [N, n], written.
-        first, last: sequences to work on.
+        first: the first sequence to work on.
+        last: the one after the last.
     """
     total, width = x.shape[1], x.shape[2]
     nodes, ways = table.shape[1] >> shift, 1 << shift
