@@ -140,8 +140,9 @@ def _asymmetry(xp: Any, matrix: Array) -> float:
 
 
 def _times(xp: Any, matrix: Array, rows: Array, columns: Array, out: Array | None = None) -> Array:
-    """Return ``diag(rows) matrix diag(columns)``."""
-    out = xp.empty_like(matrix) if out is None else out
+    """Return ``diag(rows) matrix diag(columns)``, whose rows follow each other in memory."""
+    if out is None:  # not empty_like, which keeps the order of a transposed matrix
+        out = xp.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
     source, left, right, into = (shared(array) for array in (matrix, rows, columns, out))
     if source is None or left is None or right is None or into is None:
         out[...] = matrix * rows[:, None] * columns

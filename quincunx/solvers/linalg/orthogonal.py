@@ -222,12 +222,24 @@ def random_kronecker(n: int, seed: int) -> KroneckerOrthogonal:
     Reference:
         Chee, Cai, Kuleshov, De Sa, "QuIP", 2023, arXiv 2307.13304, section 4.
     """
-    first = permutation(Kind.FIRST_PERMUTATION, n, seed)
-    second = permutation(Kind.SECOND_PERMUTATION, n, seed)
-    p = next(k for k in range(math.isqrt(n), 0, -1) if n % k == 0)
+    first, second = permutations(n, seed)
+    p, q = kronecker_sizes(n)
     left = _haar(p, normal(Kind.LEFT_FACTOR, n, seed, p * p))
-    right = _haar(n // p, normal(Kind.RIGHT_FACTOR, n, seed, (n // p) ** 2))
+    right = _haar(q, normal(Kind.RIGHT_FACTOR, n, seed, q * q))
     return KroneckerOrthogonal(left, right, first, second)
+
+
+def permutations(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw both permutations of :func:`random_kronecker`: the same on every machine."""
+    return permutation(Kind.FIRST_PERMUTATION, n, seed), permutation(
+        Kind.SECOND_PERMUTATION, n, seed
+    )
+
+
+def kronecker_sizes(n: int) -> tuple[int, int]:
+    """Return the sizes of the factors of :func:`random_kronecker`, the smaller first."""
+    p = next(k for k in range(math.isqrt(n), 0, -1) if n % k == 0)
+    return p, n // p
 
 
 def _haar(size: int, numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -82,3 +82,11 @@ def test_blocks_divide_the_columns(block):
 def test_damping_is_a_number(damping):
     with pytest.raises(ModelError, match="damping"):
         block_ldl(np.eye(4), damping=damping)
+
+
+def test_the_order_in_memory_is_of_no_account():
+    torch = pytest.importorskip("torch")
+    half = torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    hessian = half @ half.T
+    plain, turned = block_ldl(hessian, 2), block_ldl(hessian.T.contiguous().T, 2)
+    assert torch.equal(plain.lower, turned.lower)

@@ -1,0 +1,104 @@
+"""Second moments of what layers are given, from calibration text in fixed shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from quincunx.compression.blocks import run_block, watched
+from quincunx.compression.ranks import SHARDS, Ranks
+
+__all__ = ["MICRO", "Stream", "moments", "shard_of"]
+
+MICRO = 4  # samples of a micro-batch
+
+
+def shard_of(number: int, count: int) -> int:
+    """Return the shard of a micro-batch: neighbours share one, whatever the number of ranks."""
+    return number * SHARDS // count
+
+
+@dataclass(slots=True)
+class Stream:
+    """This process's part of the hidden states between two blocks.
+
+    Attributes:
+        hidden: by the number of the micro-batch, [b, C, d].
+        count: micro-batches of all processes.
+    """
+
+    hidden: dict[int, torch.Tensor]
+    count: int
+
+    def shards(self) -> dict[int, list[int]]:
+        """Return the numbers of this process's micro-batches by shard."""
+        found: dict[int, list[int]] = {}
+        for number in sorted(self.hidden):
+            found.setdefault(shard_of(number, self.count), []).append(number)
+        return found
+
+    @torch.no_grad()
+    def advance(self, block: torch.nn.Module, inputs: dict[int, Any]) -> None:
+        """Replace hidden states by what a block makes of them."""
+        for number in sorted(self.hidden):
+            self.hidden[number] = run_block(block, self.hidden[number], inputs).to(torch.float32)
+
+
+def moments(
+    block: torch.nn.Module,
+    firsts: Sequence[str],
+    stream: Stream,
+    inputs: dict[int, Any],
+    ranks: Ranks,
+) -> dict[str, tuple[torch.Tensor, int]]:
+    """Return the mean second moments ``E[x x']`` [n, n] of layers' inputs, and the tokens seen.
+
+    Added up in float64, each shard by itself and the shards in their order, so that the number of
+    processes changes no bit.
+
+    Arguments:
+        block: in memory.
+        firsts: names of layers in it.
+        stream: inputs of the block.
+        inputs: its further arguments.
+        ranks: who shares the work.
+    """
+    parts: dict[str, list[torch.Tensor | None]] = {name: [None] * SHARDS for name in firsts}
+    widths = {name: _width(block.get_submodule(name)) for name in firsts}
+    for shard, numbers in stream.shards().items():
+        sums: dict[str, torch.Tensor] = {}
+
+        def see(name: str, x: torch.Tensor, sums: dict[str, torch.Tensor] = sums) -> None:
+            wide = x.to(torch.float64)
+            if name not in sums:
+                n = widths[name]
+                sums[name] = torch.zeros(n * n + 1, dtype=torch.float64, device=x.device)
+            sums[name][:-1] += (wide.T @ wide).reshape(-1)
+            sums[name][-1] += len(wide)
+
+        for number in numbers:
+            watched(block, firsts, stream.hidden[number], inputs, see)
+        for name in firsts:
+            parts[name][shard] = sums.get(name)
+    found = {}
+    device = next(iter(stream.hidden.values())).device if stream.hidden else torch.device("cpu")
+    for name in firsts:
+        n = widths[name]
+        for shard in range(SHARDS):
+            if parts[name][shard] is None and ranks.owns(shard):
+                parts[name][shard] = torch.zeros(n * n + 1, dtype=torch.float64, device=device)
+        total = ranks.sum_in_order(parts[name])
+        tokens = int(total[-1])
+        mean = total[:-1].reshape(n, n) / max(tokens, 1)
+        found[name] = (0.5 * (mean + mean.T), tokens)
+    return found
+
+
+def _width(layer: torch.nn.Module) -> int:
+    """Return how many inputs a linear layer has."""
+    if type(layer).__name__ == "Conv1D":
+        return int(layer.weight.shape[0])
+    return int(layer.in_features)

@@ -1,0 +1,366 @@
+"""Where a model's blocks come from and go to: a folder, or memory."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from quincunx._atomic import atomic_write
+from quincunx._errors import ModelError
+from quincunx.compression.huggingface import plugin, text
+from quincunx.compression.huggingface.architectures import family_of
+from quincunx.compression.huggingface.card import card
+from quincunx.compression.huggingface.checkpoint import (
+    INDEX,
+    Checkpoint,
+    open_checkpoint,
+    separate_experts,
+)
+from quincunx.compression.journal import Journal, check_output, write_tensors
+from quincunx.compression.packed import entry_of
+from quincunx.compression.quantize import Job, start_streams
+from quincunx.compression.report import LayerReport, Report
+from quincunx.nn.experts import Experts
+from quincunx.nn.quantized_linear import QuantizedLinear
+
+__all__ = ["Folder", "Memory", "open_source"]
+
+Work = Callable[..., list[LayerReport]]
+REPORT = "quincunx-report.json"
+
+
+def open_source(
+    model: Any, output: str | Path | None, tokenizer: Any, device: torch.device
+) -> Folder | Memory:
+    """Return where a model is.
+
+    Raises:
+        ModelError: the arguments do not fit together.
+    """
+    if isinstance(model, torch.nn.Module):
+        if output is not None:
+            raise ModelError(
+                "a model in memory is changed in place: leave output out, and save it with "
+                "model.save_pretrained(...)"
+            )
+        return Memory(model, tokenizer, device)
+    if output is None:
+        raise ModelError(f"a model in a folder ({model}) needs output=..., the folder to write")
+    return Folder(open_checkpoint(model), Path(output), device)
+
+
+class Memory:
+    """A model of transformers, changed in place."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
+        """Cut experts apart.
+
+        Raises:
+            ModelError: the model is quantized, or of an unknown family.
+        """
+        if plugin.quantized_layers(model) or getattr(model, "is_quantized", False):
+            raise ModelError("the model is quantized already; give the original")
+        self.model, self.tokenizer, self.device = model, tokenizer, device
+        self.family = family_of(model.config.model_type)
+        separate_experts(model, self.family, Experts.of)
+        self.blocks = model.get_submodule(self.family.blocks)
+
+    def calibrate(
+        self, texts: Any, samples: int | None, context: int | None, seed: int
+    ) -> text.Calibration:
+        """Return the tokens to calibrate on."""
+        if self.tokenizer is None and not isinstance(texts, torch.Tensor):
+            raise ModelError("a model in memory needs tokenizer=..., or token ids for texts")
+        return _calibration(texts, self.tokenizer, self.model.config, samples, context, seed)
+
+    def walk(self, job: Job, ids: torch.Tensor, work: Work) -> list[LayerReport]:
+        """Call ``work`` with each block in float32, and the hidden states before it."""
+        training, home = self.model.training, next(self.model.parameters()).device
+        types = {name: p.dtype for name, p in self.model.named_parameters()}
+        found: list[LayerReport] = []
+        try:
+            self.model.eval().to(job.device)
+            stream, inputs = start_streams(self.model, self.blocks, ids, job)
+            for number, block in enumerate(self.blocks):
+                prefix = f"{job.prefix}{number}."
+                block.to(torch.float32)
+                try:
+                    found += work(number, block, {"quantized": stream}, _wide(inputs[number]))
+                finally:
+                    for name, parameter in block.named_parameters():
+                        if parameter.is_floating_point():
+                            parameter.data = parameter.data.to(types[prefix + name])
+        finally:
+            self.model.to(home).train(training)
+        return found
+
+    def run(self, job: Job, words: text.Calibration, work: Work) -> list[LayerReport]:
+        """Round all blocks."""
+        return self.walk(job, words.ids, work)
+
+    def finish(self, job: Job, report: Report) -> None:
+        """Tell the model what it is now."""
+        settings = plugin.QuincunxConfig(
+            bits=_mean(job, report),
+            recipe=report.recipe,
+            modules={
+                n: entry_of(layer) for n, layer in plugin.quantized_layers(self.model).items()
+            },
+            modules_to_not_convert=sorted(
+                n for n, m in self.model.named_modules() if isinstance(m, torch.nn.Linear)
+            ),
+            seed=job.seed,
+        )
+        plugin.attach(self.model, settings)
+
+
+class Folder:
+    """A model in a folder, read block by block, and the folder that is written."""
+
+    def __init__(self, checkpoint: Checkpoint, output: Path, device: torch.device) -> None:
+        """Refuse an output that holds something.
+
+        Raises:
+            ModelError: it does.
+        """
+        check_output(output)
+        self.checkpoint, self.output, self.device = checkpoint, output, device
+        self.family = checkpoint.family
+        self.model = checkpoint.skeleton()
+        self.blocks = self.model.get_submodule(self.family.blocks)
+        self.journal: Journal | None = None
+
+    def calibrate(
+        self, texts: Any, samples: int | None, context: int | None, seed: int
+    ) -> text.Calibration:
+        """Return the tokens to calibrate on."""
+        tokenizer = None if isinstance(texts, torch.Tensor) else self.checkpoint.tokenizer()
+        return _calibration(texts, tokenizer, self.checkpoint.config, samples, context, seed)
+
+    def _fill_outer(self) -> None:
+        """Read what comes before the blocks."""
+        for name, parameter in list(self.model.named_parameters()):
+            outer = not name.startswith(self.family.blocks + ".")
+            if outer and parameter.is_meta and self.checkpoint.find(name) is not None:
+                owner, _, leaf = name.rpartition(".")
+                if "head" not in owner:
+                    value = self.checkpoint.tensor(name).to(self.device, torch.float32)
+                    self.model.get_submodule(owner)._parameters[leaf] = torch.nn.Parameter(
+                        value, requires_grad=False
+                    )
+        for name, buffer in list(self.model.named_buffers()):
+            owner, _, leaf = name.rpartition(".")
+            self.model.get_submodule(owner)._buffers[leaf] = buffer.to(self.device)
+
+    def _load(self, job: Job, number: int) -> torch.nn.Module:
+        block = self.blocks[number]
+        self.checkpoint.fill(block, f"{job.prefix}{number}.")
+        return block.to(job.device)
+
+    def walk(self, job: Job, ids: torch.Tensor, work: Work) -> list[LayerReport]:
+        """Call ``work`` with each original block, and the hidden states before it."""
+        self._fill_outer()
+        stream, inputs = start_streams(self.model, self.blocks, ids, job)
+        found: list[LayerReport] = []
+        for number in range(len(self.blocks)):
+            block = self._load(job, number)
+            found += work(number, block, {"quantized": stream}, _wide(inputs[number]))
+            block.to("meta")
+        return found
+
+    def run(self, job: Job, words: text.Calibration, work: Work) -> list[LayerReport]:
+        """Round all blocks, from the first that is not done."""
+        count = len(self.blocks)
+        journal = Journal.open(self.output, count, self._fingerprint(job, words), job.ranks)
+        self.journal = journal
+        self._fill_outer()
+        stream, inputs = start_streams(self.model, self.blocks, words.ids, job)
+        streams = {"quantized": stream}
+        begin = journal.done()
+        found: list[LayerReport] = []
+        if begin:
+            for number in range(begin):
+                found += [_note(entry) for entry in journal.notes(number)]
+            job.finished = sum(layer.weights for layer in found)
+            job.say(f"going on with block {begin}")
+            streams = journal.load_streams(
+                begin, tuple(streams), stream.count, job.ranks, job.device
+            )
+        for number in range(begin, count):
+            block = self._load(job, number)
+            made = work(number, block, streams, _wide(inputs[number]))
+            if job.ranks.first:
+                self._write_block(job, number, block, made)
+            if number + 1 < count:
+                journal.save_streams(number + 1, streams, job.ranks)
+            block.to("meta")
+            found += made
+        job.ranks.wait()
+        return found
+
+    def _write_block(
+        self, job: Job, number: int, block: torch.nn.Module, made: list[LayerReport]
+    ) -> None:
+        """Write codes, and what stays as it is in its own type."""
+        assert self.journal is not None
+        prefix = f"{job.prefix}{number}."
+        layers = plugin.quantized_layers(block)
+        tensors: dict[str, torch.Tensor] = {}
+        for name, tensor in block.state_dict().items():
+            codes = name.rpartition(".")[0] in layers
+            if codes and not name.endswith(".bias"):
+                tensors[prefix + name] = tensor
+            else:
+                tensors[prefix + name] = self.checkpoint.tensor(prefix + name)
+        tensors |= {prefix + name: t for name, t in plugin.guards(layers).items()}
+        notes = [
+            {**_plain(note), "entry": entry_of(layers[note.name.removeprefix(prefix)])}
+            for note in made
+        ]
+        write_tensors(self.journal.shard(number), tensors, {"layers": json.dumps(notes)})
+
+    def finish(self, job: Job, report: Report) -> None:
+        """Write all else, and give the folder its name."""
+        assert self.journal is not None
+        if job.ranks.first:
+            self._write_rest(job, report, self.journal)
+            self.journal.finish(self.output)
+        job.ranks.wait()
+
+    def _write_rest(self, job: Job, report: Report, journal: Journal) -> None:
+        entries: dict[str, Any] = {}
+        index: dict[str, str] = {}
+        size = 0
+        rest = {
+            name: self.checkpoint.tensor(name)
+            for name, _ in self.model.named_parameters()
+            if not name.startswith(job.prefix) and self.checkpoint.find(name) is not None
+        }
+        write_tensors(journal.shard(journal.blocks), rest)
+        for number in range(journal.blocks + 1):
+            path = journal.shard(number)
+            if number < journal.blocks:
+                entries |= {note["name"]: note["entry"] for note in journal.notes(number)}
+            with safe_open(path, "pt") as file:
+                index |= dict.fromkeys(file.keys(), path.name)
+            size += path.stat().st_size
+        linear = {n for n, m in self.model.named_modules() if isinstance(m, torch.nn.Linear)}
+        settings = plugin.QuincunxConfig(
+            bits=_mean(job, report),
+            recipe=report.recipe,
+            modules=entries,
+            modules_to_not_convert=sorted(linear - set(entries)),
+            seed=job.seed,
+        )
+        config = json.loads((self.checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+        config |= {
+            "quantization_config": settings.to_dict(),
+            "transformers_weights": plugin.NEEDS,
+        }
+        self.checkpoint.copy_extras(journal.folder)
+        index_file = {"metadata": {"total_size": size}, "weight_map": dict(sorted(index.items()))}
+        for name, content in (
+            (INDEX, json.dumps(index_file, indent=1)),
+            ("config.json", json.dumps(config, indent=1)),
+            (REPORT, json.dumps(report.to_json(), indent=1)),
+            ("README.md", card(self.checkpoint, report)),
+        ):
+            with atomic_write(journal.folder / name) as file:
+                file.write(content + "\n")
+
+    def _fingerprint(self, job: Job, words: text.Calibration) -> dict[str, Any]:
+        """Return all that the result depends on."""
+        return {
+            "model": _model_fingerprint(self.checkpoint),
+            "recipe": job.recipe.to_json(),
+            "bits": job.bits,
+            "seed": job.seed,
+            "include": list(job.include),
+            "skip": list(job.skip),
+            "text": words.sha256,
+            "device": job.device.type,
+            "threads": torch.get_num_threads(),
+            "versions": {
+                name: importlib.metadata.version(name)
+                for name in ("quincunx", "torch", "numpy", "numba", "transformers")
+            },
+        }
+
+
+def _calibration(
+    texts: Any, tokenizer: Any, config: Any, samples: int | None, context: int | None, seed: int
+) -> text.Calibration:
+    """Return tokens of whatever was given."""
+    if isinstance(texts, torch.Tensor):
+        return text.given_ids(texts)
+    longest = getattr(config, "max_position_embeddings", None) or text.LONGEST
+    if context is not None and context > longest:
+        raise ModelError(f"context is {context}; the model takes {longest} tokens")
+    source = "texts given"
+    if isinstance(texts, (str, Path)):
+        source, texts = Path(texts).name, text.read_texts(texts)
+    return text.calibration(
+        texts,
+        tokenizer,
+        samples=samples,
+        context=context or min(longest, text.LONGEST),
+        seed=seed,
+        source=source,
+    )
+
+
+def _wide(inputs: dict[int, Any]) -> dict[int, Any]:
+    """Return a block's further arguments with numbers in float32, as hidden states are."""
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            return value.to(torch.float32)
+        if isinstance(value, tuple):
+            return tuple(widen(v) for v in value)
+        return value
+
+    return {
+        size: (
+            tuple(widen(a) for a in args),
+            {key: widen(value) for key, value in kwargs.items()},
+        )
+        for size, (args, kwargs) in inputs.items()
+    }
+
+
+def _plain(note: LayerReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(note)
+
+
+def _note(entry: Mapping[str, Any]) -> LayerReport:
+    fields = {k: v for k, v in entry.items() if k != "entry"}
+    return LayerReport(**{**fields, "shape": tuple(fields["shape"])})
+
+
+def _mean(job: Job, report: Report) -> float:
+    """Return the bits of a weight: as asked for, or the mean of what layers got."""
+    if isinstance(job.bits, (int, float)):
+        return job.bits
+    return sum(n.bits * n.weights for n in report.layers) / report.weights
+
+
+def _model_fingerprint(checkpoint: Checkpoint) -> str:
+    """Return a hash of config.json, and of the ends of all files of weights."""
+    found = hashlib.sha256((checkpoint.folder / "config.json").read_bytes())
+    for path in sorted(set(checkpoint.files.values())):
+        size = path.stat().st_size
+        found.update(f"{path.name} {size}".encode())
+        with open(path, "rb") as file:
+            found.update(file.read(1 << 20))
+            file.seek(max(size - (1 << 20), 0))
+            found.update(file.read())
+    return found.hexdigest()

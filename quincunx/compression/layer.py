@@ -1,0 +1,172 @@
+"""One linear layer to codes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from quincunx._errors import ModelError
+from quincunx.compression.recipe import QuantizeRecipe
+from quincunx.compression.report import LayerReport
+from quincunx.nn.quantized_linear import Coding, QuantizedLinear
+from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard, random_kronecker
+from quincunx.solvers.rounding import greedy, ldlq, nearest, proxy_loss, two_sided
+from quincunx.solvers.rounding.incoherence import incoherent
+
+__all__ = ["coding_of", "quantize_layer", "seed_of", "weights_of"]
+
+
+def seed_of(seed: int, *parts: str) -> int:
+    """Return a seed of 63 bits for something with a name, whatever the order of work."""
+    digest = hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def coding_of(
+    recipe: QuantizeRecipe, bits: float, seed: int, group: str, name: str
+) -> Coding:
+    """Return how a layer is written.
+
+    Arguments:
+        recipe: its transform and codebook.
+        bits: a weight.
+        seed: of the job.
+        group: the first layer with the same inputs; they share a transform.
+        name: the layer's.
+    """
+    return Coding(
+        codebook=recipe.codebook,
+        bits=bits,
+        transform=recipe.transform,
+        input_seed=seed_of(seed, "input", group),
+        output_seed=seed_of(seed, "output", name),
+        channel_scale=recipe.channel_scale,
+        code=recipe.code,
+        tile=recipe.tile,
+    )
+
+
+def weights_of(layer: torch.nn.Module) -> torch.Tensor:
+    """Return a linear layer's weights [out, in]; GPT-2 keeps them transposed."""
+    weight = layer.weight.data
+    return weight.T if type(layer).__name__ == "Conv1D" else weight
+
+
+def quantize_layer(
+    layer: torch.nn.Module,
+    hessian: torch.Tensor | None,
+    recipe: QuantizeRecipe,
+    coding: Coding,
+    *,
+    name: str = "layer",
+    tokens: int = 0,
+    output_hessian: torch.Tensor | None = None,
+) -> tuple[QuantizedLinear, LayerReport]:
+    """Round a layer's weights.
+
+    Arguments:
+        layer: linear.
+        hessian: mean second moments of its inputs [n, n], float64; None: the identity.
+        recipe: its rounding, passes and damping.
+        coding: of the result.
+        name: for errors and the report.
+        tokens: that the moments are made of.
+        output_hessian: [m, m], for two-sided rounding.
+
+    Raises:
+        ModelError: weights or moments are not finite.
+    """
+    weights = weights_of(layer).to(torch.float64)
+    m, n = weights.shape
+    if not bool(torch.isfinite(weights).all()):
+        bad = int((~torch.isfinite(weights)).sum())
+        raise ModelError(
+            f"{name} has {bad} weights that are NaN or infinite; nothing can be made of it. Check "
+            f"the model, or leave the layer out with --skip"
+        )
+    if hessian is None:
+        hessian = torch.eye(n, dtype=torch.float64, device=weights.device)
+    if not bool(torch.isfinite(hessian).all()):
+        raise ModelError(
+            f"the inputs of {name} are not finite on the calibration text: the model overflows. "
+            f"Check it, or leave the layer out with --skip"
+        )
+    more: dict[str, torch.Tensor] = {}
+    turned, moments, outer = weights, hessian, output_hessian
+    if coding.transform != "none":
+        make: Any = RandomHadamard if coding.transform == "hadamard" else _stored_kronecker
+        left, right = make(m, coding.output_seed), make(n, coding.input_seed)
+        problem = incoherent(
+            weights, hessian, left=left, right=right, rescale=coding.channel_scale
+        )
+        turned, moments = problem.weights, problem.hessian
+        if outer is not None:
+            outer = left.apply(left.apply(outer).T)
+            outer = 0.5 * (outer + outer.T)
+        if coding.channel_scale:
+            more["channel_scale"] = problem.channel_scale
+        if coding.transform == "kronecker":
+            more |= {"output_left": left.left, "output_right": left.right}
+            more |= {"input_left": right.left, "input_right": right.right}
+    rounding = _rounded(turned.to(torch.float32), moments.to(torch.float32), recipe, coding, outer)
+    scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32)  # type: ignore[attr-defined]
+    bias = getattr(layer, "bias", None)
+    made = QuantizedLinear.of(
+        coding,
+        rounding.codes,
+        scale.to(weights.device).reshape(-1),
+        (m, n),
+        bias=None if bias is None else bias.data,
+        **{key: torch.as_tensor(value) for key, value in more.items()},
+    )
+    error = made.dequantize().to(torch.float64) - weights
+    loss = float(((error @ hessian) * error).sum())
+    size = proxy_loss(weights, hessian)
+    stored = sum(
+        t.numel() * t.element_size() * 8 for k, t in made.state_dict().items() if k != "bias"
+    )
+    return made, LayerReport(
+        name=name,
+        shape=(m, n),
+        bits=coding.bits,
+        stored_bits=stored,
+        proxy_loss=loss,
+        relative_loss=loss / size if size > 0 else 0.0,
+        damping=recipe.damping,
+        jitter=rounding.jitter,
+        tokens=tokens,
+    )
+
+
+def _stored_kronecker(n: int, seed: int) -> KroneckerOrthogonal:
+    """Draw factors that are what a file will hold: in float32."""
+    drawn = random_kronecker(n, seed)
+    left, right = (torch.from_numpy(a).to(torch.float32) for a in (drawn.left, drawn.right))
+    return replace(drawn, left=left, right=right)
+
+
+def _rounded(
+    weights: torch.Tensor,
+    hessian: torch.Tensor,
+    recipe: QuantizeRecipe,
+    coding: Coding,
+    outer: torch.Tensor | None,
+) -> Any:
+    points = coding.points()
+    if recipe.rounding == "nearest":
+        return nearest(weights, hessian, points)
+    if recipe.rounding == "two-sided" and outer is not None:
+        return two_sided(
+            weights,
+            hessian,
+            points,
+            output_hessian=outer.to(torch.float32),
+            damping=recipe.damping,
+        )
+    found = ldlq(weights, hessian, points, damping=recipe.damping)
+    if recipe.greedy_passes:
+        found = greedy(weights, hessian, points, start=found, passes=recipe.greedy_passes)
+    return found

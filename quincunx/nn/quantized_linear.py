@@ -1,0 +1,266 @@
+"""A linear layer whose weights are codes: what stands where ``torch.nn.Linear`` stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from quincunx._errors import ModelError
+from quincunx.kernels.packing import pack_rows, row_size, unpack_rows
+from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard
+from quincunx.solvers.linalg.orthogonal import Orthogonal, kronecker_sizes, permutations
+from quincunx.solvers.rounding import E8P, Grid, Trellis, decode
+
+__all__ = ["Coding", "QuantizedLinear", "dense_linear"]
+
+Name = Literal["grid", "e8p", "trellis"]
+Transform = Literal["none", "hadamard", "kronecker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """How a layer's weights are written: all that is no tensor. To and from JSON by its fields.
+
+    Attributes:
+        codebook: "grid" (half-integers), "e8p" or "trellis".
+        bits: a weight.
+        transform: of inputs and outputs: "none", "hadamard" or "kronecker".
+        input_seed: of the transform of the inputs; layers with the same inputs have the same.
+        output_seed: of the transform of the outputs.
+        channel_scale: whether inputs are divided by a number each.
+        tuned: whether signs of the transforms were trained, and are stored.
+        code: of the trellis.
+        tile: of the trellis.
+    """
+
+    codebook: Name
+    bits: float
+    transform: Transform = "none"
+    input_seed: int = 0
+    output_seed: int = 1
+    channel_scale: bool = False
+    tuned: bool = False
+    code: str = "mul1"
+    tile: tuple[int, int] = (32, 8)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tile", tuple(self.tile))
+        if self.transform not in ("none", "hadamard", "kronecker"):
+            raise ModelError(
+                f"transform is {self.transform!r}; use 'none', 'hadamard' or 'kronecker'"
+            )
+        if self.tuned and self.transform != "hadamard":
+            raise ModelError("only the signs of Hadamard transforms are tuned")
+        _ = self.points()
+
+    def points(self, scale: Any = None) -> Any:
+        """Return the codebook, with a scale.
+
+        Raises:
+            ModelError: there is no such codebook.
+        """
+        if self.codebook == "grid":
+            if self.bits != int(self.bits):
+                raise ModelError(f"bits is {self.bits}; grids have whole bits")
+            return Grid(int(self.bits), scale=scale)
+        if self.codebook == "e8p":
+            return E8P(self.bits, scale=scale)  # type: ignore[arg-type]
+        if self.codebook == "trellis":
+            return Trellis(self.bits, code=self.code, tile=self.tile, scale=scale)
+        raise ModelError(f"codebook is {self.codebook!r}; use 'grid', 'e8p' or 'trellis'")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Bits of a tile's codes, as they are stored."""
+        if self.codebook == "grid":
+            return (int(self.bits),)
+        if self.codebook == "e8p":
+            return {2: (16,), 3: (16, 8), 4: (16, 16)}[int(self.bits)]
+        return (8,) * int(32 * self.bits)
+
+    def tiles(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return how many tiles cover weights [m, n]."""
+        rows, columns = self.points().tile
+        return -(-shape[0] // rows), -(-shape[1] // columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that are not as by default."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in plain.items() if k in ("codebook", "bits") or v != _DEFAULT[k]}
+
+
+_DEFAULT = {
+    k: list(v) if isinstance(v, tuple) else v
+    for k, v in asdict(Coding(codebook="grid", bits=2)).items()
+}
+
+
+class QuantizedLinear(torch.nn.Module):
+    """``y = W x + b`` with ``W = U' W~ V diag(1/d)``, where W~ is made of codes in every call.
+
+    Gradients flow to inputs and to what was trained (signs, bias), not to codes.
+
+    Attributes:
+        in_features: n.
+        out_features: m.
+        coding: how the weights are written.
+        qweight: uint8 parameter [rows of tiles, bytes], the codes
+            (:func:`quincunx.kernels.packing.pack_rows`).
+        scales: float32 buffer [1] or [m], what the codebook's points are multiplied with.
+        bias: [m], or None.
+    """
+
+    qweight: torch.nn.Parameter
+    scales: torch.Tensor
+
+    def __init__(
+        self, in_features: int, out_features: int, coding: Coding, *, bias: bool, scales: int = 1
+    ) -> None:
+        """Make a layer without content: zeros, to be filled from a file or a rounding.
+
+        Arguments:
+            in_features: n.
+            out_features: m.
+            coding: how the weights are written.
+            bias: whether there is one; in torch's default type.
+            scales: how many: 1, or m.
+        """
+        super().__init__()
+        self.in_features, self.out_features, self.coding = in_features, out_features, coding
+        rows, columns = coding.tiles((out_features, in_features))
+        packed = torch.zeros(rows, row_size(columns, coding.widths), dtype=torch.uint8)
+        self.qweight = torch.nn.Parameter(packed, requires_grad=False)
+        self.register_buffer("scales", torch.ones(scales, dtype=torch.float32))
+        if coding.channel_scale:
+            self.register_buffer("channel_scale", torch.ones(in_features, dtype=torch.float32))
+        for side, size in (("input", in_features), ("output", out_features)):
+            if coding.tuned:
+                self.register_buffer(f"{side}_signs", torch.ones(size, dtype=torch.float16))
+            if coding.transform == "kronecker":
+                for name, length in zip(("left", "right"), kronecker_sizes(size), strict=True):
+                    factor = torch.zeros(length, length, dtype=torch.float32)
+                    self.register_buffer(f"{side}_{name}", factor)
+        self.bias = torch.nn.Parameter(torch.zeros(out_features)) if bias else None
+        self._orders: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @classmethod
+    def of(
+        cls,
+        coding: Coding,
+        codes: torch.Tensor,
+        scales: torch.Tensor,
+        shape: tuple[int, int],
+        *,
+        bias: torch.Tensor | None = None,
+        **more: torch.Tensor,
+    ) -> QuantizedLinear:
+        """Make a layer of what a rounding returned.
+
+        Arguments:
+            coding: how the weights are written.
+            codes: [rows of tiles, columns of tiles] or [.., .., k].
+            scales: [1] or [m].
+            shape: (m, n).
+            bias: [m], or None.
+            more: other buffers: channel_scale, input_left, ...
+        """
+        layer = cls(shape[1], shape[0], coding, bias=bias is not None, scales=scales.numel())
+        codes = codes if codes.ndim == 3 else codes[:, :, None]
+        layer.qweight.data = pack_rows(codes, coding.widths)
+        layer.scales = scales.reshape(-1).to(torch.float32)
+        for name, value in more.items():
+            getattr(layer, name).copy_(value)
+        if bias is not None:
+            layer.bias = torch.nn.Parameter(bias.detach().clone())
+        return layer.to(codes.device)
+
+    def transform(self, side: Literal["input", "output"]) -> Orthogonal | None:
+        """Return V (input) or U (output); None: the identity."""
+        n = self.in_features if side == "input" else self.out_features
+        seed = self.coding.input_seed if side == "input" else self.coding.output_seed
+        if self.coding.transform == "hadamard":
+            return RandomHadamard(n, seed, getattr(self, f"{side}_signs", None))
+        if self.coding.transform == "none":
+            return None
+        if side not in self._orders:
+            first, second = permutations(n, seed)
+            self._orders[side] = torch.from_numpy(first), torch.from_numpy(second)
+        left, right = getattr(self, f"{side}_left"), getattr(self, f"{side}_right")
+        return KroneckerOrthogonal(left, right, *self._orders[side])
+
+    def inner_weights(self) -> torch.Tensor:
+        """Decode W~, float32 [m, n]."""
+        shape = (self.out_features, self.in_features)
+        codes = unpack_rows(self.qweight.data, self.coding.tiles(shape)[1], self.coding.widths)
+        points = decode(self.coding.points(1.0), codes, shape).to(torch.float32)
+        return points * self.scales[:, None]
+
+    @torch.no_grad()
+    def dequantize(self) -> torch.Tensor:
+        """Return W, float32 [m, n]."""
+        values = self.inner_weights()
+        right, left = self.transform("input"), self.transform("output")
+        if right is not None and left is not None:
+            values = left.undo(right.undo(values).T).T
+        if self.coding.channel_scale:
+            values = values / self.channel_scale
+        return values.contiguous()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs [..., m] of inputs [..., n], in their type."""
+        y = x.to(torch.float32)
+        if self.coding.channel_scale:
+            y = y / self.channel_scale
+        right, left = self.transform("input"), self.transform("output")
+        y = y if right is None else right.apply(y)
+        y = _Product.apply(y, self.inner_weights)  # type: ignore[no-untyped-call]
+        y = y if left is None else left.undo(y)
+        if self.bias is not None:
+            y = y + self.bias.to(torch.float32)
+        return y.to(x.dtype)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Move, but keep the types of what the weights are made of."""
+        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)
+        for name, before in kept.items():
+            after = self._buffers[name]
+            if after is not None and after.dtype != before.dtype:
+                self._buffers[name] = before.to(after.device)
+        return self
+
+    def extra_repr(self) -> str:
+        """Show sizes and coding."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, {self.coding.codebook}, {self.coding.bits:g} bits, "
+            f"{self.coding.transform}"
+        )
+
+
+class _Product(torch.autograd.Function):
+    """A product with weights that are decoded once more for the gradient, and never kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weights: Callable[[], torch.Tensor]) -> torch.Tensor:
+        ctx.weights = weights
+        return x @ weights().T
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradient @ ctx.weights(), None
+
+
+def dense_linear(layer: QuantizedLinear, dtype: torch.dtype | None = None) -> torch.nn.Linear:
+    """Return the layer with plain weights, in the type of its bias, or ``dtype``."""
+    dtype = dtype or (torch.get_default_dtype() if layer.bias is None else layer.bias.dtype)
+    weights = layer.dequantize().to(dtype)
+    with torch.device("meta"):
+        plain = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+    plain.weight = torch.nn.Parameter(weights)
+    if layer.bias is not None:
+        plain.bias = torch.nn.Parameter(layer.bias.detach().to(dtype))
+    return plain
