@@ -209,6 +209,8 @@ class QuantizedLinear(torch.nn.Module):
             values = values / self.channel_scale
         return values.contiguous()
 
+    # torch.compile takes what is around the layer; the codes' loops are no graph of tensors.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs [..., m] of inputs [..., n], in their type."""
         y = x.to(torch.float32)

@@ -1,0 +1,40 @@
+"""Models and tokenizers from a folder, quantized or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import quincunx.compression.huggingface  # noqa: F401 - teaches transformers
+from quincunx._errors import FileFormatError
+
+__all__ = ["load"]
+
+
+def load(folder: str | Path, **options: Any) -> tuple[Any, Any]:
+    """Load a language model and its tokenizer.
+
+    Arguments:
+        folder: as ``quincunx quantize`` wrote it, or any model folder.
+        options: for ``from_pretrained``: dtype, device_map, ...
+
+    Returns:
+        The model, in evaluation mode, and the tokenizer, None where the folder has none.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        FileFormatError: it is no model folder, or its tensors are missing or damaged.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}; give that of a model")
+    if not (path / "config.json").is_file():
+        raise FileFormatError(f"{path} is no model folder: it has no config.json")
+    model = AutoModelForCausalLM.from_pretrained(path, **options).eval()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError):
+        tokenizer = None
+    return model, tokenizer
