@@ -7,18 +7,24 @@ import sys
 import typer
 
 from quincunx.cli.demo import DEMO_HELP, demo
+from quincunx.cli.evaluate import EVALUATE_HELP, evaluate
+from quincunx.cli.generate import GENERATE_HELP, generate
 from quincunx.cli.infer import INFER_HELP, infer
+from quincunx.cli.inspect import INSPECT_HELP, inspect
+from quincunx.cli.quantize import QUANTIZE_HELP, quantize
 
 __all__ = ["app", "main"]
 
 HELP = """Answer questions about models made of conditional probabilities, also when these
-contradict each other, and say with each answer how far it is proved.
+contradict each other, and say with each answer how far it is proved; and compress language
+models to a few bits a weight.
 
 [bold]Start here[/bold]
   [cyan]quincunx demo[/cyan]                          a tour, under two minutes
   [cyan]quincunx infer model.json[/cyan]              all probabilities
   [cyan]quincunx infer model.json --query A[/cyan]    those of A
   [cyan]quincunx infer model.json --describe[/cyan]   size and method only
+  [cyan]quincunx quantize MODEL OUT --bits 2[/cyan]   a language model in 2 bits
 
 Each command explains itself: quincunx infer --help
 """
@@ -33,6 +39,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("infer", help=INFER_HELP, no_args_is_help=True)(infer)
+app.command("quantize", help=QUANTIZE_HELP, no_args_is_help=True)(quantize)
+app.command("evaluate", help=EVALUATE_HELP, no_args_is_help=True)(evaluate)
+app.command("generate", help=GENERATE_HELP, no_args_is_help=True)(generate)
+app.command("inspect", help=INSPECT_HELP, no_args_is_help=True)(inspect)
 app.command("demo", help=DEMO_HELP)(demo)
 
 

@@ -60,7 +60,8 @@ class _Recorder(torch.nn.Module):
     def __init__(self, block: torch.nn.Module, tuples: bool, last: bool) -> None:
         super().__init__()
         self.__dict__["block"] = block
-        self.tuples, self.last, self.seen = tuples, last, None
+        self.tuples, self.last = tuples, last
+        self.seen: Any = None
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -127,9 +128,7 @@ def _record(
     return found
 
 
-def run_block(
-    block: torch.nn.Module, hidden: torch.Tensor, inputs: dict[int, Any]
-) -> torch.Tensor:
+def run_block(block: torch.nn.Module, hidden: torch.Tensor, inputs: dict[int, Any]) -> torch.Tensor:
     """Return what a block makes of a micro-batch [b, C, d]."""
     args, kwargs = inputs[len(hidden)]
     out = block(hidden, *args, **kwargs)

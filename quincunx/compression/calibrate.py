@@ -23,7 +23,7 @@ def shard_of(number: int, count: int) -> int:
 
 @dataclass(slots=True)
 class Stream:
-    """This process's part of the hidden states between two blocks.
+    """One process's part of the hidden states between two blocks.
 
     Attributes:
         hidden: by the number of the micro-batch, [b, C, d].

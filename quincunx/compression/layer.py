@@ -25,9 +25,7 @@ def seed_of(seed: int, *parts: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def coding_of(
-    recipe: QuantizeRecipe, bits: float, seed: int, group: str, name: str
-) -> Coding:
+def coding_of(recipe: QuantizeRecipe, bits: float, seed: int, group: str, name: str) -> Coding:
     """Return how a layer is written.
 
     Arguments:
@@ -99,9 +97,7 @@ def quantize_layer(
     if coding.transform != "none":
         make: Any = RandomHadamard if coding.transform == "hadamard" else _stored_kronecker
         left, right = make(m, coding.output_seed), make(n, coding.input_seed)
-        problem = incoherent(
-            weights, hessian, left=left, right=right, rescale=coding.channel_scale
-        )
+        problem = incoherent(weights, hessian, left=left, right=right, rescale=coding.channel_scale)
         turned, moments = problem.weights, problem.hessian
         if outer is not None:
             outer = left.apply(left.apply(outer).T)
@@ -112,7 +108,7 @@ def quantize_layer(
             more |= {"output_left": left.left, "output_right": left.right}
             more |= {"input_left": right.left, "input_right": right.right}
     rounding = _rounded(turned.to(torch.float32), moments.to(torch.float32), recipe, coding, outer)
-    scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32)  # type: ignore[attr-defined]
+    scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32)
     bias = getattr(layer, "bias", None)
     made = QuantizedLinear.of(
         coding,

@@ -169,7 +169,7 @@ def quantize_model(
     from quincunx.compression.huggingface import sources
 
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
-    _check_bits(recipe, bits)
+    check_bits(recipe, bits)
     crew = ranks()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     source = sources.open_source(model, output, tokenizer, place)
@@ -186,7 +186,7 @@ def quantize_model(
         ranks=crew,
         report=report if crew.first else None,
     )
-    kept = _check_coverage(source, job, partial)
+    kept = check_coverage(source.blocks, job, partial)
     began = time.perf_counter()
     with torch.no_grad():
         if bits != int(bits):
@@ -204,7 +204,12 @@ def quantize_model(
     return made
 
 
-def _check_bits(recipe: QuantizeRecipe, bits: float) -> None:
+def check_bits(recipe: QuantizeRecipe, bits: float) -> None:
+    """Refuse bits that the codebook does not have.
+
+    Raises:
+        ModelError: it does not.
+    """
     allowed = choices(recipe.codebook)
     if not allowed[0] <= bits <= allowed[-1]:
         raise ModelError(
@@ -217,7 +222,7 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, "*." + pattern)
 
 
-def _check_coverage(source: Any, job: Job, partial: bool) -> dict[str, int]:
+def check_coverage(blocks: torch.nn.ModuleList, job: Job, partial: bool) -> dict[str, int]:
     """Return the matrices of blocks that stay as they are, and their sizes.
 
     Raises:
@@ -225,7 +230,7 @@ def _check_coverage(source: Any, job: Job, partial: bool) -> dict[str, int]:
     """
     kept: dict[str, int] = {}
     rounded = 0
-    for number, block in enumerate(source.blocks):
+    for number, block in enumerate(blocks):
         start = f"{job.prefix}{number}."
         names = set(job.names(number, block))
         known = {f"{name}.weight" for name in linears(block)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ SHARDS = 8  # parts of the calibration text, however many processes there are
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process's number, and how many there are.
+    """The number of this process, and how many there are.
 
     Sums are the same whatever the number: each shard of the text is added up by itself, and the
     sums of shards are added in their order.
@@ -48,7 +49,9 @@ class Ranks:
             return tensor
         import torch.distributed as dist
 
-        facts = [None if tensor is None else (tuple(tensor.shape), tensor.dtype, tensor.device.type)]
+        facts: list[Any] = [None]
+        if tensor is not None:
+            facts = [(tuple(tensor.shape), tensor.dtype, tensor.device.type)]
         dist.broadcast_object_list(facts, src=owner)
         assert facts[0] is not None
         shape, dtype, place = facts[0]

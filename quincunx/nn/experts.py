@@ -1,4 +1,4 @@
-"""A mixture's experts as linear layers of their own, in the place of tensors of three dimensions."""
+"""A mixture's experts as layers of their own, in the place of tensors of three dimensions."""
 
 from __future__ import annotations
 

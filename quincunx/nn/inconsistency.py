@@ -93,7 +93,7 @@ def inconsistency(
     return value.to(device, dtype)
 
 
-class _Inconsistency(torch.autograd.Function):  # type: ignore[misc]
+class _Inconsistency(torch.autograd.Function):
     """The solve, and its derivatives by the envelope theorem, on float64 tensors of the CPU."""
 
     @staticmethod

@@ -210,7 +210,7 @@ class QuantizedLinear(torch.nn.Module):
         return values.contiguous()
 
     # torch.compile takes what is around the layer; the codes' loops are no graph of tensors.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.compiler.disable
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs [..., m] of inputs [..., n], in their type."""
         y = x.to(torch.float32)
@@ -218,7 +218,7 @@ class QuantizedLinear(torch.nn.Module):
             y = y / self.channel_scale
         right, left = self.transform("input"), self.transform("output")
         y = y if right is None else right.apply(y)
-        y = _Product.apply(y, self.inner_weights)  # type: ignore[no-untyped-call]
+        y = _Product.apply(y, self.inner_weights)
         y = y if left is None else left.undo(y)
         if self.bias is not None:
             y = y + self.bias.to(torch.float32)

@@ -13,14 +13,16 @@ from quincunx.nn.quantized_linear import QuantizedLinear, dense_linear
 __all__ = ["LoraQuantizedLinear", "teach_peft"]
 
 
-class LoraQuantizedLinear(lora_layer.Linear):  # type: ignore[misc]
+class LoraQuantizedLinear(lora_layer.Linear):
     """Low-rank matrices beside a layer of codes. Merging makes the layer's weights plain first."""
+
+    base_layer: Any
 
     def __init__(self, base_layer: Any, adapter_name: str, **kwargs: Any) -> None:
         """Add an adapter."""
         with warnings.catch_warnings():
             # peft warns of every class that it does not know.
-            warnings.filterwarnings("ignore", message="Unsupported layer type", category=UserWarning)
+            warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
             super().__init__(base_layer, adapter_name, **kwargs)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

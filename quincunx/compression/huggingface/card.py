@@ -44,7 +44,7 @@ or, with `import quincunx.compression.huggingface` first,
 | weights compressed | {report.weights:,} |
 | bits a weight, all counted | {report.bits_per_weight:.3f} |
 | mean relative error of layers' outputs | {report.relative_loss:.4f} |
-| calibrated on | {words.get("source", "")}, {words.get("samples", 0)} x {words.get("context", 0)} tokens |
+| calibrated on | {words["source"]}, {words["samples"]} x {words["context"]} tokens |
 
 `quincunx-report.json` has the figures of each layer.
 """

@@ -113,7 +113,7 @@ class Checkpoint:
             )
         try:
             with safe_open(self.files[stored], "pt") as file:
-                return file.get_tensor(stored)  # type: ignore[no-any-return]
+                return file.get_tensor(stored)
         except (SafetensorError, OSError) as error:
             raise FileFormatError(
                 f"{self.files[stored]} cannot be read ({_first(error)}); download it again"
@@ -225,20 +225,18 @@ def _no_parameters() -> Iterator[None]:
     """Let modules register parameters on the meta device; small buffers stay real."""
     register = torch.nn.Module.register_parameter
 
-    def on_meta(
-        module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None
-    ) -> None:
+    def on_meta(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter | None) -> None:
         if parameter is not None and not parameter.is_meta:
             parameter = torch.nn.Parameter(
                 torch.empty_like(parameter, device="meta"), requires_grad=False
             )
         register(module, name, parameter)
 
-    torch.nn.Module.register_parameter = on_meta  # type: ignore[method-assign]
+    torch.nn.Module.register_parameter = on_meta
     try:
         yield
     finally:
-        torch.nn.Module.register_parameter = register  # type: ignore[method-assign]
+        torch.nn.Module.register_parameter = register
 
 
 def _first(error: BaseException) -> str:

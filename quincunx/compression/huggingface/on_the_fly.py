@@ -13,7 +13,7 @@ from quincunx.compression.recipe import QuantizeRecipe
 __all__ = ["Quantize"]
 
 
-class Quantize(ConversionOps):  # type: ignore[misc]
+class Quantize(ConversionOps):
     """Replaces a linear layer by codes of its weights, rounded as if its inputs were white."""
 
     def __init__(self, quantizer: Any) -> None:

@@ -18,9 +18,8 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from quincunx._errors import FileFormatError, ModelError
 from quincunx.compression.allocate import choices
 from quincunx.compression.huggingface.architectures import FAMILIES, family_of
-from quincunx.compression.layer import coding_of, quantize_layer
 from quincunx.compression.packed import FORMAT_VERSION, check, entry_of, layer_of
-from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
+from quincunx.compression.recipe import QuantizeRecipe, recipe_of
 from quincunx.nn.experts import Experts
 from quincunx.nn.quantized_linear import QuantizedLinear, dense_linear
 
@@ -34,7 +33,7 @@ NEEDS = (
 """Where transformers looks for weights without our plug-in: its error quotes this sentence."""
 
 
-class QuincunxConfig(QuantizationConfigMixin):  # type: ignore[misc]
+class QuincunxConfig(QuantizationConfigMixin):
     """What config.json says of the quantization, or what is wanted when a model is loaded.
 
     Without ``modules`` a model is quantized while it is loaded. No text is seen then: errors of all
@@ -85,7 +84,7 @@ class QuincunxConfig(QuantizationConfigMixin):  # type: ignore[misc]
             raise ModelError(f"bits is {bits}; {recipe.name} has {choices(recipe.codebook)}")
 
 
-class QuincunxQuantizer(HfQuantizer):  # type: ignore[misc]
+class QuincunxQuantizer(HfQuantizer):
     """Puts layers of codes in the place of linear layers."""
 
     requires_calibration = False
@@ -193,9 +192,7 @@ def quantized_layers(model: torch.nn.Module) -> dict[str, QuantizedLinear]:
 
 def guards(modules: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return empty tensors by the names of weights that are codes now."""
-    return {
-        f"{name}.weight": torch.empty(0) for name in modules if ".experts." not in name
-    }
+    return {f"{name}.weight": torch.empty(0) for name in modules if ".experts." not in name}
 
 
 def attach(model: Any, settings: QuincunxConfig) -> None:

@@ -28,7 +28,6 @@ from quincunx.compression.packed import entry_of
 from quincunx.compression.quantize import Job, start_streams
 from quincunx.compression.report import LayerReport, Report
 from quincunx.nn.experts import Experts
-from quincunx.nn.quantized_linear import QuantizedLinear
 
 __all__ = ["Folder", "Memory", "open_source"]
 

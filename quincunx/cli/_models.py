@@ -1,0 +1,78 @@
+"""What commands on language models share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quincunx.compression.evaluate import Evaluation, Size
+
+
+def folder_of(model: str) -> str:
+    """Return the folder of a model: 'reference' is the one that ships with the package."""
+    from pathlib import Path
+
+    if model == "reference" and not Path(model).exists():
+        from quincunx.reference import path
+
+        return str(path())
+    return model
+
+
+def quiet() -> None:
+    """Keep transformers' bars and advice out of what users read."""
+    from quincunx.compression.huggingface.loading import quiet as keep_quiet
+
+    keep_quiet()
+
+
+def measured(
+    model: str,
+    original: str,
+    *,
+    text: str = "",
+    samples: int | None = None,
+    context: int | None = None,
+    device: str = "",
+    speed: bool = False,
+) -> "tuple[Evaluation, Size, float | None]":
+    """Load a model, and its original if there is one, and evaluate it.
+
+    Arguments:
+        model: its folder.
+        original: folder of the model before compression, or "".
+        text: a file or folder; "": the language reference.
+        samples: windows of text.
+        context: tokens of each.
+        device: where; "": a GPU if there is one.
+        speed: measure it, too.
+    """
+    from quincunx.cli._waiting import wait_for
+
+    def work(report: Callable[[str], None]) -> "tuple[Evaluation, Size, float | None]":
+        from quincunx._errors import ModelError
+        from quincunx.compression.evaluate import evaluate, size_of, tokens_per_second
+        from quincunx.compression.huggingface.loading import device_of, load
+        from quincunx.compression.huggingface.text import LONGEST, calibration, read_texts
+        from quincunx.reference import topics
+
+        place = device_of(device)
+        report("loading")
+        found, tokenizer = load(model)
+        if tokenizer is None:
+            raise ModelError(f"{model} has no tokenizer; text cannot be read without")
+        first = load(original)[0].to(place) if original else None
+        longest = getattr(found.config, "max_position_embeddings", None) or LONGEST
+        ids = calibration(
+            read_texts(text) if text else topics(),
+            tokenizer,
+            samples=samples,
+            context=context or min(longest, LONGEST),
+        ).ids
+        found = found.to(place)
+        result = evaluate(
+            found, ids, first, report=lambda done, all_: report(f"{done} of {all_} windows")
+        )
+        rate = tokens_per_second(found) if speed else None
+        return result, size_of(found), rate
+
+    return wait_for(work, "evaluating")
