@@ -10,6 +10,7 @@ import torch
 
 from quincunx.compression.blocks import run_block, watched
 from quincunx.compression.ranks import SHARDS, Ranks
+from quincunx.nn.quantized_linear import decoded
 
 __all__ = ["MICRO", "Stream", "moments", "shard_of"]
 
@@ -43,8 +44,10 @@ class Stream:
     @torch.no_grad()
     def advance(self, block: torch.nn.Module, inputs: dict[int, Any]) -> None:
         """Replace hidden states by what a block makes of them."""
-        for number in sorted(self.hidden):
-            self.hidden[number] = run_block(block, self.hidden[number], inputs).to(torch.float32)
+        with decoded(block):
+            for number in sorted(self.hidden):
+                found = run_block(block, self.hidden[number], inputs)
+                self.hidden[number] = found.to(torch.float32)
 
 
 def moments(
@@ -79,8 +82,9 @@ def moments(
             sums[name][:-1] += (wide.T @ wide).reshape(-1)
             sums[name][-1] += len(wide)
 
-        for number in numbers:
-            watched(block, firsts, stream.hidden[number], inputs, see)
+        with decoded(block):
+            for number in numbers:
+                watched(block, firsts, stream.hidden[number], inputs, see)
         for name in firsts:
             parts[name][shard] = sums.get(name)
     found = {}

@@ -176,7 +176,7 @@ def quantize_model(
     text = source.calibrate(texts, samples, context, seed)
     job = Job(
         recipe=recipe,
-        bits=bits,
+        bits=float(bits),
         seed=seed,
         include=tuple(include),
         skip=tuple(skip),

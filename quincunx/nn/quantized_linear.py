@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard
 from quincunx.solvers.linalg.orthogonal import Orthogonal, kronecker_sizes, permutations
 from quincunx.solvers.rounding import E8P, Grid, Trellis, decode
 
-__all__ = ["Coding", "QuantizedLinear", "dense_linear"]
+__all__ = ["Coding", "QuantizedLinear", "decoded", "dense_linear"]
 
 Name = Literal["grid", "e8p", "trellis"]
 Transform = Literal["none", "hadamard", "kronecker"]
@@ -145,6 +146,7 @@ class QuantizedLinear(torch.nn.Module):
                     self.register_buffer(f"{side}_{name}", factor)
         self.bias = torch.nn.Parameter(torch.zeros(out_features)) if bias else None
         self._orders: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._held: torch.Tensor | None = None
 
     @classmethod
     def of(
@@ -193,6 +195,8 @@ class QuantizedLinear(torch.nn.Module):
 
     def inner_weights(self) -> torch.Tensor:
         """Decode W~, float32 [m, n]."""
+        if self._held is not None:
+            return self._held
         shape = (self.out_features, self.in_features)
         codes = unpack_rows(self.qweight.data, self.coding.tiles(shape)[1], self.coding.widths)
         points = decode(self.coding.points(1.0), codes, shape).to(torch.float32)
@@ -241,6 +245,19 @@ class QuantizedLinear(torch.nn.Module):
             f"bias={self.bias is not None}, {self.coding.codebook}, {self.coding.bits:g} bits, "
             f"{self.coding.transform}"
         )
+
+
+@contextmanager
+def decoded(module: torch.nn.Module) -> Iterator[None]:
+    """Keep the decoded weights of all layers within a module while many inputs pass through it."""
+    layers = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
+    for layer in layers:
+        layer._held = layer.inner_weights()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._held = None
 
 
 class _Product(torch.autograd.Function):
