@@ -29,6 +29,12 @@ QUANTIZE_HELP = """Compress a language model's linear layers to a few bits a wei
   documentation of Python's standard library.
   [cyan]quincunx quantize models/llama OUT --text novels/ --samples 256[/cyan]
 
+[bold]Better, slower[/bold]
+  --tune trains, block by block, what is not yet codes to make up for what
+  was lost. --two-sided weighs errors by what they do to the predictions
+  of the whole model.
+  [cyan]quincunx quantize models/llama OUT --bits 2 --tune 4[/cyan]
+
 [bold]Stopped?[/bold]
   The same command goes on where it was, after Ctrl-C and kill -9 alike,
   and ends with the same bytes. Work lies in OUT.partial until it is done.
@@ -53,6 +59,10 @@ Context = Annotated[int, typer.Option("--context", help="Tokens of each; 0: the 
 Include = Annotated[list[str], typer.Option("--include", help="Only layers of this pattern.")]
 Skip = Annotated[list[str], typer.Option("--skip", help="No layers of this pattern.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Allow less than 90 % of the weights.")]
+Tune = Annotated[int, typer.Option("--tune", help="Epochs of training in each block; 4 is good.")]
+TwoSided = Annotated[
+    bool, typer.Option("--two-sided", help="Feedback along outputs, too; reads the text backward.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of transforms and of places in the text.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print layers, sizes, memory and time only.")]
@@ -70,6 +80,8 @@ def quantize(
     include: Include = [],  # noqa: B006 - typer's way
     skip: Skip = [],  # noqa: B006
     partial: Partial = False,
+    tune: Tune = 0,
+    two_sided: TwoSided = False,
     seed: Seed = 0,
     device: Device = "",
     dry_run: Dry = False,
@@ -79,13 +91,19 @@ def quantize(
     from quincunx.cli._failures import reported
 
     with reported(as_json):
+        from dataclasses import replace
+
         from quincunx._errors import need_extra
 
         need_extra("transformers", "compression", "quincunx quantize")
         from quincunx.cli._models import folder_of, quiet
         from quincunx.compression import quantize_model
+        from quincunx.compression.recipe import recipe_of
 
         quiet()
+        chosen = replace(recipe_of(recipe), tune=tune)
+        if two_sided:
+            chosen = replace(chosen, rounding="two-sided")
         options: dict[str, Any] = {
             "bits": bits,
             "texts": text or None,
@@ -100,13 +118,13 @@ def quantize(
         if dry_run:
             from quincunx.compression.preview import preview
 
-            _show_preview(preview(folder_of(model), recipe, **options), as_json)
+            _show_preview(preview(folder_of(model), chosen, **options), as_json)
             return
         from quincunx.cli._progress import Bar
 
         with Bar(out) as bar:
             report = quantize_model(
-                folder_of(model), recipe, output=out, report=bar.update, **options
+                folder_of(model), chosen, output=out, report=bar.update, **options
             )
         if _first_process():
             _show(report, out, as_json)

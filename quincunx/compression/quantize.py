@@ -20,6 +20,7 @@ from quincunx.compression.layer import coding_of, quantize_layer, seed_of, weigh
 from quincunx.compression.ranks import Ranks, ranks
 from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
 from quincunx.compression.report import LayerReport, Report
+from quincunx.compression.tuning.blocks import tune_block
 from quincunx.nn.quantized_linear import Coding, QuantizedLinear
 from quincunx.solvers.linalg import RandomHadamard, random_kronecker
 from quincunx.solvers.linalg.ldl import block_ldl
@@ -66,6 +67,8 @@ class Job:
         report: takes the progress.
         total: weights to be rounded.
         finished: weights rounded.
+        outer: output Hessians by the number of the block and the layer's name in it.
+        seconds: that parts of the work took.
     """
 
     recipe: QuantizeRecipe
@@ -80,6 +83,7 @@ class Job:
     report: Callable[[Progress], None] | None = None
     total: int = 0
     finished: int = 0
+    outer: Mapping[tuple[int, str], torch.Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def bits_of(self, name: str) -> float:
@@ -171,6 +175,11 @@ def quantize_model(
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
     check_bits(recipe, bits)
     crew = ranks()
+    if crew.size > 1 and (recipe.tune or recipe.rounding == "two-sided"):
+        raise ModelError(
+            f"{crew.size} processes share the work, and tuning and two-sided rounding run in one; "
+            f"start without torchrun"
+        )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     source = sources.open_source(model, output, tokenizer, place)
     text = source.calibrate(texts, samples, context, seed)
@@ -191,6 +200,11 @@ def quantize_model(
     with torch.no_grad():
         if bits != int(bits):
             job.bits = _allocated(source, job, text.ids)
+        if recipe.rounding == "two-sided":
+            job.say("output Hessians")
+            began_outer = time.perf_counter()
+            job.outer = source.output_moments(job, text.ids)
+            job.clock("output Hessians", began_outer)
         layers = source.run(job, text, lambda *given: _quantize_block(job, *given))
     made = Report(
         layers=tuple(layers),
@@ -297,6 +311,10 @@ def _quantize_block(
     stream = streams["quantized"]
     layers: dict[str, LayerReport] = {}
     names = job.names(number, block)
+    targets: dict[int, torch.Tensor] = {}
+    if job.recipe.tune:
+        streams["original"].advance(block, inputs)
+        targets = streams["original"].hidden
     for stage in _plan(job, block, names, stream, inputs) if names else ():
         job.say(f"block {number}: {stage.groups[0][0]}")
         began = time.perf_counter()
@@ -307,15 +325,20 @@ def _quantize_block(
         work = [(name, group[0]) for group in stage.groups for name in group]
         for place, (name, first) in enumerate(work):
             hessian, tokens = seen[first]
-            made, note = _shared(job, place, start, name, first, block, hessian, tokens)
+            outer = job.outer.get((number, name))
+            made, note = _shared(job, place, start, name, first, block, hessian, tokens, outer)
             block.set_submodule(name, made)
             layers[name] = note
             job.finished += note.weights
             job.say(f"block {number}: {name}")
         job.clock("rounding", began)
+        if job.recipe.tune:
+            began = time.perf_counter()
+            epochs, seed = job.recipe.tune, seed_of(job.seed, "tune", start, firsts[0])
+            tune_block(block, stream, targets, inputs, epochs=epochs, seed=seed)
+            job.clock("tuning", began)
     began = time.perf_counter()
-    for each in streams.values():
-        each.advance(block, inputs)
+    stream.advance(block, inputs)
     job.clock("forward", began)
     log.info("block %d: %d layers", number, len(layers))
     return [layers[name] for name in names]
@@ -330,6 +353,7 @@ def _shared(
     block: torch.nn.Module,
     hessian: torch.Tensor,
     tokens: int,
+    outer: torch.Tensor | None,
 ) -> tuple[QuantizedLinear, LayerReport]:
     """Round a layer in the process whose turn it is, and send it to the others."""
     layer = block.get_submodule(name)
@@ -345,6 +369,7 @@ def _shared(
             coding,
             name=start + name,
             tokens=tokens,
+            output_hessian=outer,
         )
     if job.ranks.size > 1:
         import torch.distributed as dist

@@ -14,6 +14,9 @@ from safetensors import safe_open
 
 from quincunx._atomic import atomic_write
 from quincunx._errors import ModelError
+from quincunx.compression.blocks import Batches, captured
+from quincunx.compression.calibrate import MICRO, Stream
+from quincunx.compression.fisher import output_moments
 from quincunx.compression.huggingface import plugin, text
 from quincunx.compression.huggingface.architectures import family_of
 from quincunx.compression.huggingface.card import card
@@ -87,11 +90,12 @@ class Memory:
         try:
             self.model.eval().to(job.device)
             stream, inputs = start_streams(self.model, self.blocks, ids, job)
+            streams = _streams(stream, job)
             for number, block in enumerate(self.blocks):
                 prefix = f"{job.prefix}{number}."
                 block.to(torch.float32)
                 try:
-                    found += work(number, block, {"quantized": stream}, _wide(inputs[number]))
+                    found += work(number, block, streams, _wide(inputs[number]))
                 finally:
                     for name, parameter in block.named_parameters():
                         if parameter.is_floating_point():
@@ -103,6 +107,18 @@ class Memory:
     def run(self, job: Job, words: text.Calibration, work: Work) -> list[LayerReport]:
         """Round all blocks."""
         return self.walk(job, words.ids, work)
+
+    def output_moments(self, job: Job, ids: torch.Tensor) -> Any:
+        """Return output Hessians; the model is in float32 for that long."""
+        types = {name: p.dtype for name, p in self.model.named_parameters()}
+        self.model.eval().to(job.device, torch.float32)
+        try:
+            return _outer(
+                self.model, self.blocks, job, ids, self.blocks.__getitem__, lambda _: None
+            )
+        finally:
+            for name, parameter in self.model.named_parameters():
+                parameter.data = parameter.data.to(types[name])
 
     def finish(self, job: Job, report: Report) -> None:
         """Tell the model what it is now."""
@@ -174,6 +190,41 @@ class Folder:
             block.to("meta")
         return found
 
+    def output_moments(self, job: Job, ids: torch.Tensor) -> Any:
+        """Return output Hessians; embeddings, norm and head are in memory for that long."""
+        self._fill_outer()
+        heads = [
+            name
+            for name, p in self.model.named_parameters()
+            if p.is_meta and not name.startswith(job.prefix)
+        ]
+        for name in heads:
+            owner, _, leaf = name.rpartition(".")
+            tied = self.checkpoint.find(name) is None
+            value = (
+                self.model.get_input_embeddings().weight
+                if tied
+                else torch.nn.Parameter(
+                    self.checkpoint.tensor(name).to(job.device, torch.float32), False
+                )
+            )
+            self.model.get_submodule(owner)._parameters[leaf] = value
+        found = _outer(
+            self.model,
+            self.blocks,
+            job,
+            ids,
+            lambda number: self._load(job, number),
+            lambda number: self.blocks[number].to("meta"),
+        )
+        for name in heads:
+            owner, _, leaf = name.rpartition(".")
+            holder = self.model.get_submodule(owner)
+            holder._parameters[leaf] = torch.nn.Parameter(
+                holder._parameters[leaf].to("meta"), False
+            )
+        return found
+
     def run(self, job: Job, words: text.Calibration, work: Work) -> list[LayerReport]:
         """Round all blocks, from the first that is not done."""
         count = len(self.blocks)
@@ -181,7 +232,7 @@ class Folder:
         self.journal = journal
         self._fill_outer()
         stream, inputs = start_streams(self.model, self.blocks, words.ids, job)
-        streams = {"quantized": stream}
+        streams = _streams(stream, job)
         begin = journal.done()
         found: list[LayerReport] = []
         if begin:
@@ -216,8 +267,9 @@ class Folder:
             codes = name.rpartition(".")[0] in layers
             if codes and not name.endswith(".bias"):
                 tensors[prefix + name] = tensor
-            else:
-                tensors[prefix + name] = self.checkpoint.tensor(prefix + name)
+                continue
+            original = self.checkpoint.tensor(prefix + name)
+            tensors[prefix + name] = tensor.to(original.dtype) if job.recipe.tune else original
         tensors |= {prefix + name: t for name, t in plugin.guards(layers).items()}
         notes = [
             {**_plain(note), "entry": entry_of(layers[note.name.removeprefix(prefix)])}
@@ -291,6 +343,23 @@ class Folder:
                 for name in ("quincunx", "torch", "numpy", "numba", "transformers")
             },
         }
+
+
+def _streams(stream: Stream, job: Job) -> dict[str, Stream]:
+    """Return hidden states as rounded layers make them; the original's too where layers are tuned."""
+    if not job.recipe.tune:
+        return {"quantized": stream}
+    return {"quantized": stream, "original": Stream(dict(stream.hidden), stream.count)}
+
+
+def _outer(
+    model: Any, blocks: torch.nn.ModuleList, job: Job, ids: torch.Tensor, load: Any, release: Any
+) -> Any:
+    """Return output Hessians of all layers that are to be rounded."""
+    names = {number: job.names(number, block) for number, block in enumerate(blocks)}
+    found = captured(model, blocks, [batch.to(job.device) for batch in ids.split(MICRO)])
+    found = Batches(found.hidden, [_wide(inputs) for inputs in found.inputs])
+    return output_moments(model, blocks, found, names, load, release, seed=job.seed)
 
 
 def _calibration(

@@ -1,0 +1,136 @@
+"""Training end to end: a quantized model learns to predict as its original does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from quincunx._errors import ModelError
+from quincunx.compression.tuning.trainable import freeze, loosen
+from quincunx.nn.quantized_linear import QuantizedLinear
+
+__all__ = ["distill"]
+
+SIGNS, SCALES, OTHERS = 1e-3, 1e-4, 1e-4
+HELD_OUT = 8  # one batch of so many is not trained on
+
+
+def distill(
+    model: Any,
+    original: Any,
+    ids: torch.Tensor,
+    *,
+    epochs: int = 2,
+    batch: int = 4,
+    rate: float = 1.0,
+    seed: int = 0,
+    report: Callable[[int, int, float], None] | None = None,
+) -> float:
+    """Train signs, scales, norms and the head so that predictions are those of the original.
+
+    The loss is the KL divergence of the next token's distribution, by Adam. What the original
+    predicts is computed batch by batch and never kept. The best state on the held-out part, one
+    batch of eight, is kept.
+
+    Arguments:
+        model: quantized; trained in place.
+        original: what it was made of, or another with the same vocabulary.
+        ids: token ids [sequences, context].
+        epochs: passes over them.
+        batch: sequences at once.
+        rate: multiplies the learning rates.
+        seed: of the order.
+        report: called with batches done, all batches, and the last held-out loss.
+
+    Returns:
+        The held-out loss in nats a token.
+
+    Raises:
+        ModelError: the model has no layers of codes, or there is too little text.
+
+    Reference:
+        Tseng and others, "QuIP#", 2024, section 5, "inter-layer" fine-tuning.
+    """
+    layers = [m for m in model.modules() if isinstance(m, QuantizedLinear)]
+    if not layers:
+        raise ModelError("the model has no quantized layers; there is nothing to train")
+    batches = list(ids.to(model.device).split(batch))
+    held_out = batches[HELD_OUT - 1 :: HELD_OUT]
+    learned = [b for n, b in enumerate(batches) if n % HELD_OUT != HELD_OUT - 1]
+    if not held_out or not learned:
+        raise ModelError(
+            f"{len(ids)} sequences are too few to train on; give at least {HELD_OUT * batch}"
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    signs = [p for layer in layers for p in loosen(layer, scales=True)]
+    scales = [layer.scales for layer in layers]
+    mine = {id(p) for p in signs}
+    inputs = {id(p) for p in model.get_input_embeddings().parameters()}
+    others = [
+        p
+        for p in model.parameters()
+        if p.is_floating_point() and id(p) not in mine and id(p) not in inputs
+    ]
+    signs = [p for p in signs if all(p is not s for s in scales)]
+    parameters = [*signs, *scales, *others]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": signs, "lr": rate * SIGNS},
+            {"params": [*scales], "lr": rate * SCALES},
+            {"params": others, "lr": rate * OTHERS},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(epochs * len(learned), 1))
+
+    def loss(some: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            goal = original(input_ids=some.to(original.device), use_cache=False).logits
+            goal = torch.log_softmax(goal.to(torch.float32), -1).to(some.device)
+        ours = model(input_ids=some, use_cache=False).logits
+        ours = torch.log_softmax(ours.to(torch.float32), -1)
+        return (goal.exp() * (goal - ours)).sum(-1).mean()
+
+    def score() -> float:
+        with torch.no_grad():
+            return sum(float(loss(some)) for some in held_out) / len(held_out)
+
+    least, best = score(), [p.detach().clone() for p in parameters]
+    order = random.Random(seed)
+    done = 0
+    with torch.enable_grad():
+        for _ in range(epochs):
+            order.shuffle(learned)
+            for some in learned:
+                optimizer.zero_grad()
+                loss(some).backward()
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                schedule.step()
+                done += 1
+                if report is not None:
+                    report(done, epochs * len(learned), least)
+            now = score()
+            if now < least:
+                least, best = now, [p.detach().clone() for p in parameters]
+    for parameter, value in zip(parameters, best, strict=True):
+        parameter.data.copy_(value)
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    for layer in layers:
+        freeze(layer)
+    settings = getattr(model.config, "quantization_config", None)
+    if settings is not None and hasattr(settings, "modules"):
+        from quincunx.compression.packed import entry_of
+
+        settings.modules = {
+            name: entry_of(layer)
+            for name, layer in model.named_modules()
+            if isinstance(layer, QuantizedLinear)
+        }
+    return least
