@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from quincunx._atomic import atomic_write
@@ -37,13 +37,14 @@ def check_output(output: Path) -> None:
         )
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a safetensors file, whole or not at all."""
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Its header has one entry besides tensors: with more, their order would be left to chance.
+    """
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_write(path, "wb") as file:
-        file.write(save(ready, metadata={"format": "pt", **(metadata or {})}))
+        file.write(save(ready, metadata={"format": "pt"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Journal:
     def _begin(self, fingerprint: Mapping[str, Any]) -> None:
         wanted = {"format": FORMAT, **fingerprint}
         path = self.folder / NAME
+        for left in self.folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+            left.unlink()
         if path.is_file():
             try:
                 found = json.loads(path.read_text(encoding="utf-8"))
@@ -150,8 +153,20 @@ class Journal:
                     ) from None
                 for key, hidden in tensors.items():
                     name, _, number = key.partition(".")
-                    streams[name].hidden[int(number)] = hidden
+                    # In memory of its own: products round differently where rows begin oddly.
+                    streams[name].hidden[int(number)] = hidden.clone()
         return streams
+
+    def _notes(self, block: int) -> Path:
+        return self.folder / f"notes-{block:05}.json"
+
+    def write_block(
+        self, block: int, tensors: Mapping[str, torch.Tensor], notes: list[dict[str, Any]]
+    ) -> None:
+        """Keep a block's tensors, and notes of its layers."""
+        with atomic_write(self._notes(block)) as file:
+            json.dump(notes, file)
+        write_tensors(self.shard(block), tensors)
 
     def notes(self, block: int) -> list[dict[str, Any]]:
         """Return what was noted of the layers of a block that is done.
@@ -160,11 +175,10 @@ class Journal:
             FileFormatError: its file is damaged.
         """
         try:
-            with safe_open(self.shard(block), "pt") as file:
-                return list(json.loads(file.metadata()["layers"]))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            return list(json.loads(self._notes(block).read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
             raise FileFormatError(
-                f"{self.shard(block)} is damaged ({error}); remove {self.folder} and start anew"
+                f"{self._notes(block)} is damaged ({error}); remove {self.folder} and start anew"
             ) from None
 
     def finish(self, output: Path) -> None:
@@ -172,5 +186,6 @@ class Journal:
         if output.is_dir():
             output.rmdir()
         os.replace(self.folder, output)
-        for path in [*output.glob("inputs-*.safetensors"), output / NAME]:
+        for path in [*output.glob("inputs-*.safetensors"), *output.glob("notes-*.json")]:
             path.unlink()
+        (output / NAME).unlink()

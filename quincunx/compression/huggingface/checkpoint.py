@@ -113,7 +113,7 @@ class Checkpoint:
             )
         try:
             with safe_open(self.files[stored], "pt") as file:
-                return file.get_tensor(stored)
+                return file.get_tensor(stored).clone()  # in memory of its own, not the file's
         except (SafetensorError, OSError) as error:
             raise FileFormatError(
                 f"{self.files[stored]} cannot be read ({_first(error)}); download it again"

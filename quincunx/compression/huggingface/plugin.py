@@ -118,6 +118,8 @@ class QuincunxQuantizer(HfQuantizer):
                     f"config.json describes the layer {name}, which this model does not have"
                 ) from None
             model.set_submodule(name, layer_of(entry, name))
+            # Some families draw a layer's first weights from the module around it, by name.
+            model.get_submodule(name.rpartition(".")[0])._is_hf_initialized = True
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> None:
         settings = self.quantization_config

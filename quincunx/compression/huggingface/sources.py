@@ -275,7 +275,7 @@ class Folder:
             {**_plain(note), "entry": entry_of(layers[note.name.removeprefix(prefix)])}
             for note in made
         ]
-        write_tensors(self.journal.shard(number), tensors, {"layers": json.dumps(notes)})
+        self.journal.write_block(number, tensors, notes)
 
     def finish(self, job: Job, report: Report) -> None:
         """Write all else, and give the folder its name."""
@@ -346,7 +346,7 @@ class Folder:
 
 
 def _streams(stream: Stream, job: Job) -> dict[str, Stream]:
-    """Return hidden states as rounded layers make them; the original's too where layers are tuned."""
+    """Return hidden states of rounded layers; the original's too where layers are tuned."""
     if not job.recipe.tune:
         return {"quantized": stream}
     return {"quantized": stream, "original": Stream(dict(stream.hidden), stream.count)}

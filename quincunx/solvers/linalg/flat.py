@@ -147,7 +147,8 @@ def _walsh_hadamard(xp: Any, y: Array, size: int) -> Array:
 def _times_matrix(xp: Any, y: Array, matrix: NDArray[Any], inner: int, transposed: bool) -> Array:
     """Multiply along the middle axis of [-1, k, inner] by a matrix [k, k]."""
     matrix = np.asarray(matrix.T if transposed else matrix, dtype=np.float64)
-    beside = xp.asarray(matrix, dtype=y.dtype, device=device(y))
+    # A copy, in memory that begins where the library likes: products round differently elsewhere.
+    beside = xp.asarray(matrix, dtype=y.dtype, device=device(y), copy=True)
     if inner == 1:  # one large product is faster than many small ones
         return xp.reshape(y, (-1, len(matrix))) @ beside.T
     return beside @ xp.reshape(y, (-1, len(matrix), inner))

@@ -253,7 +253,8 @@ def _beside(values: Array, x: Array) -> Array:
     xp: Any = array_namespace(x)
     if array_namespace(values) is xp:
         return to_device(xp.astype(values, x.dtype), device(x))
-    return xp.asarray(values, dtype=x.dtype, device=device(x))
+    # A copy, in memory that begins where the library likes: products round differently elsewhere.
+    return xp.asarray(values, dtype=x.dtype, device=device(x), copy=True)
 
 
 def check_vectors(x: Array, n: int) -> None:
