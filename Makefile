@@ -27,7 +27,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: ## install the package and run the demonstration
-	@$(environment) core
+	@$(environment) compression
 	$(BIN)/quincunx demo
 
 test: ## lint, types, contracts and the fast tests

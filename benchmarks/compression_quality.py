@@ -1,6 +1,6 @@
 """What each recipe costs the reference language model, and one trained on Wikipedia.
 
-    python -m benchmarks.compression_quality [--quick] [--wikipedia FOLDER] [--seeds N] [--note TEXT]
+    python -m benchmarks.compression_quality [--quick] [--wikipedia FOLDER] [--seeds N]
 
 Cells that ``benchmarks/results/compression-quality.json`` has are not measured again: the job can
 be stopped, and gone on with. FOLDER is what ``python -m tools.train_reference FOLDER --text
@@ -60,8 +60,8 @@ and transforms) with the standard deviation where there are several; on 128 wind
 that nothing was trained or calibrated on. The reference model: 5.8 million parameters, trained on
 documentation of Python packages, scored on Python's language reference. Round to nearest and GPTQ:
 groups of 128 weights with an affine grid from least to largest weight (2.25, 3.25 and 4.25 bits a
-weight with scales and zeros in 16 bits), written here after the paper. *Tuned*: 4 epochs of training
-in each block, then 2 end to end. *Bits*: of a compressed weight, all counted.
+weight with scales and zeros in 16 bits), written here after the paper. *Tuned*: 4 epochs of
+training in each block, then 2 end to end. *Bits*: of a compressed weight, all counted.
 
 {tables}
 """

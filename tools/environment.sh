@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv and installs the package into it, editable; does nothing when that is already done.
 #
-#   tools/environment.sh EXTRA      EXTRA is core (no extra), dev or docs
+#   tools/environment.sh EXTRA      EXTRA is core (no extra), compression, dev or docs
 #
 # PYTHON is the interpreter to make .venv with (default python3). PYTHON_GIVEN, set by the Makefile
 # when the caller named an interpreter, rebuilds a .venv that was made with another version.
@@ -11,7 +11,7 @@
 # path of the repository: neither a virtual environment nor an editable install survives a move.
 set -eu
 
-extra=${1:?usage: tools/environment.sh core|dev|docs}
+extra=${1:?usage: tools/environment.sh core|compression|dev|docs}
 PYTHON=${PYTHON:-python3}
 cd "$(dirname "$0")/.."
 venv=.venv

@@ -61,7 +61,7 @@ def test_the_clash_names_the_arcs_that_cannot_all_hold():
 def test_the_demonstration_runs_without_optional_libraries(tmp_path, monkeypatch):
     monkeypatch.setattr(_alarm, "find_spec", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    result = CliRunner().invoke(app, ["demo", "--folder", str(tmp_path)])
+    result = CliRunner().invoke(app, ["demo", "--part", "beliefs", "--folder", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "pip install 'quincunx[plots]'" in result.output
     assert "pip install 'quincunx[pgmpy]'" in result.output
@@ -71,7 +71,7 @@ def test_the_demonstration_runs_without_optional_libraries(tmp_path, monkeypatch
 def test_the_demonstration_shows_what_it_promises(tmp_path):
     # Run in a process of its own: importing pgmpy takes seconds and much memory.
     found = subprocess.run(
-        [sys.executable, "-m", "quincunx", "demo"],
+        [sys.executable, "-m", "quincunx", "demo", "--part", "beliefs"],
         capture_output=True,
         text=True,
         check=False,
@@ -104,7 +104,27 @@ def test_a_folder_that_is_missing_is_said_first(tmp_path):
 @needs_matplotlib
 def test_an_older_picture_is_not_replaced_in_silence(tmp_path, monkeypatch):
     monkeypatch.setattr(_alarm, "alarm_file", lambda: None)
-    first = CliRunner().invoke(app, ["demo", "--folder", str(tmp_path)])
-    second = CliRunner().invoke(app, ["demo", "--folder", str(tmp_path)])
+    first = CliRunner().invoke(app, ["demo", "--part", "beliefs", "--folder", str(tmp_path)])
+    second = CliRunner().invoke(app, ["demo", "--part", "beliefs", "--folder", str(tmp_path)])
     assert "older one" not in first.stdout
     assert "in place of an older one" in " ".join(second.stdout.split())
+
+
+def test_an_unknown_part_is_said():
+    result = CliRunner().invoke(app, ["demo", "--part", "lunch"])
+    assert result.exit_code == 2 and "use all, beliefs, compression" in result.output
+
+
+@pytest.mark.full
+def test_the_demonstration_compresses_a_language_model(tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", "quincunx", "demo", "--part", "compression"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=1200,
+    )
+    assert found.returncode == 0, found.stderr
+    for words in ("2.00", "KL to the original", "same likeliest token", "tokens a second"):
+        assert words in found.stdout
+    assert "<svg" in (tmp_path / "quincunx-demo.html").read_text()

@@ -1,0 +1,101 @@
+"""The commands on language models: quantize, evaluate, inspect, generate."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from quincunx.cli import app
+from quincunx.reference import path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """The reference model at 4 bits in a grid, which takes seconds."""
+    folder = tmp_path_factory.mktemp("commands") / "out"
+    result = run("quantize", "reference", folder, "--recipe", "quip", "--bits", 4, "--samples", 8)
+    assert result.exit_code == 0, result.output
+    assert "4,718,592 weights" in result.output and "quincunx evaluate" in result.output
+    return folder
+
+
+def test_what_travels_along(out):
+    names = {file.name for file in out.iterdir()}
+    assert {"tokenizer.json", "generation_config.json", "README.md", "config.json"} <= names
+    assert "import quincunx" in (out / "README.md").read_text()
+
+
+def test_evaluate_prints_and_writes_a_page(out, tmp_path):
+    page = tmp_path / "page.html"
+    result = run(
+        "evaluate", out, "--original", "reference", "--samples", 8, "--report", page, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert 0 < found["divergence"] < 0.05 and found["agreement"] > 0.9
+    assert found["perplexity"] == pytest.approx(found["original_perplexity"], rel=0.05)
+    assert 4 < found["size"]["quantized_bits"] < 5
+    assert "<svg" in page.read_text()
+    assert "perplexity" in run("evaluate", out, "--samples", 8).output
+
+
+def test_inspect_describes(out):
+    result = run("inspect", out, "--layers")
+    assert result.exit_code == 0 and "quip, 4 bits" in result.output
+    assert result.output.count("self_attn.q_proj") == 6
+    assert json.loads(run("inspect", out, "--json").output)["weights"] == 4_718_592
+
+
+def test_generate_writes(out):
+    first = run("generate", out, "Return the", "--tokens", 8, "--seed", 1)
+    again = run("generate", out, "Return the", "--tokens", 8, "--seed", 1)
+    assert first.exit_code == 0, first.output
+    assert first.output.startswith("Return the") and first.output == again.output
+    assert run("generate", out, "Return", "--tokens", 4, "--temperature", 0).exit_code == 0
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    result = run("quantize", "reference", tmp_path / "out", "--recipe", "quip", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "model.layers.*.mlp.up_proj" in result.output and "memory" in result.output
+    assert not list(tmp_path.iterdir())
+    found = json.loads(
+        run("quantize", "reference", "x", "--recipe", "quip", "--dry-run", "--json").output
+    )
+    assert found["weights"] == 4_718_592 and found["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["quantize", "nowhere", "out"], "there is no folder nowhere"),
+        (["quantize", "reference", "out", "--recipe", "awq"], "there is no recipe 'awq'"),
+        (["quantize", "reference", "out", "--bits", "9"], "has 1 to 8"),
+        (["quantize", "reference", "out", "--text", "nowhere"], "no file or folder nowhere"),
+        (["quantize", "reference", "out", "--context", "999"], "the model takes 256 tokens"),
+        (["evaluate", "nowhere"], "there is no folder nowhere"),
+        (["inspect", "nowhere"], "there is no folder nowhere"),
+        (["generate", "nowhere", "x"], "there is no folder nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2 and words in result.output, result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_folders_are_no_compressed_models(tmp_path):
+    assert "is not compressed by quincunx" in run("inspect", path()).output
+    shutil.copy(path() / "config.json", tmp_path)
+    assert "no model folder" in run("evaluate", tmp_path.parent).output
+
+
+def test_every_command_explains_itself():
+    for name in ("quantize", "evaluate", "inspect", "generate"):
+        assert len(run(name, "--help").output.splitlines()) > 12
