@@ -31,7 +31,7 @@ from quincunx.compression.evaluate import evaluate
 from quincunx.compression.huggingface.loading import load, quiet
 from quincunx.compression.huggingface.sources import Memory
 from quincunx.compression.huggingface.text import Calibration, calibration, read_texts
-from quincunx.compression.quantize import Job
+from quincunx.compression.job import Job
 from quincunx.compression.ranks import Ranks
 from quincunx.compression.tuning.distill import distill
 from quincunx.reference import path, topics

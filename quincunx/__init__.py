@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quincunx.compression.huggingface.loading import load
+    from quincunx.compression.loading import load
     from quincunx.graphs import (
         PDG,
         Arc,
@@ -74,7 +74,7 @@ _ROOMS = {
         "plan",
         "smallest_removal",
     ),
-    "quincunx.compression.huggingface.loading": ("load",),
+    "quincunx.compression.loading": ("load",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quincunx.compression.quantize import Progress, quantize_model
+    from quincunx.compression.job import Progress
+    from quincunx.compression.quantize import quantize_model
     from quincunx.compression.recipe import QTIP, QUIP, QUIP_SHARP, QuantizeRecipe
     from quincunx.compression.report import LayerReport, Report
 
 _HOME = {
-    "Progress": "quantize",
+    "Progress": "job",
     "quantize_model": "quantize",
     "QTIP": "recipe",
     "QUIP": "recipe",

@@ -36,7 +36,7 @@ def allocate(
     Raises:
         ModelError: the mean is out of range.
 
-    >>> allocate({"a": 16.0, "b": 1.0}, {"a": 10, "b": 10}, 2.5, (1, 2, 3, 4))
+    >>> allocate({"a": 10.0, "b": 1.0}, {"a": 10, "b": 10}, 2.5, (1, 2, 3, 4))
     {'a': 3, 'b': 2}
     """
     least, most = allowed[0], allowed[-1]

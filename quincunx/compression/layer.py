@@ -79,19 +79,9 @@ def quantize_layer(
     """
     weights = weights_of(layer).to(torch.float64)
     m, n = weights.shape
-    if not bool(torch.isfinite(weights).all()):
-        bad = int((~torch.isfinite(weights)).sum())
-        raise ModelError(
-            f"{name} has {bad} weights that are NaN or infinite; nothing can be made of it. Check "
-            f"the model, or leave the layer out with --skip"
-        )
     if hessian is None:
         hessian = torch.eye(n, dtype=torch.float64, device=weights.device)
-    if not bool(torch.isfinite(hessian).all()):
-        raise ModelError(
-            f"the inputs of {name} are not finite on the calibration text: the model overflows. "
-            f"Check it, or leave the layer out with --skip"
-        )
+    _check_finite(weights, hessian, name)
     more: dict[str, torch.Tensor] = {}
     turned, moments, outer = weights, hessian, output_hessian
     if coding.transform != "none":
@@ -135,6 +125,20 @@ def quantize_layer(
         jitter=rounding.jitter,
         tokens=tokens,
     )
+
+
+def _check_finite(weights: torch.Tensor, hessian: torch.Tensor, name: str) -> None:
+    if not bool(torch.isfinite(weights).all()):
+        bad = int((~torch.isfinite(weights)).sum())
+        raise ModelError(
+            f"{name} has {bad} weights that are NaN or infinite; nothing can be made of it. Check "
+            f"the model, or leave the layer out with --skip"
+        )
+    if not bool(torch.isfinite(hessian).all()):
+        raise ModelError(
+            f"the inputs of {name} are not finite on the calibration text: the model overflows. "
+            f"Check it, or leave the layer out with --skip"
+        )
 
 
 def _stored_kronecker(n: int, seed: int) -> KroneckerOrthogonal:

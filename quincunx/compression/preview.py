@@ -103,7 +103,8 @@ def preview(
     need_extra("transformers", "compression", "Looking at a language model")
     from quincunx.compression.huggingface.checkpoint import open_checkpoint
     from quincunx.compression.huggingface.text import LONGEST, SAMPLES
-    from quincunx.compression.quantize import Job, check_bits, check_coverage
+    from quincunx.compression.job import Job
+    from quincunx.compression.quantize import check_bits, check_coverage
 
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
     check_bits(recipe, bits)
@@ -124,21 +125,9 @@ def preview(
         ranks=Ranks(),
     )
     check_coverage(blocks, job, partial)
-    rows: dict[tuple[str, tuple[int, int]], int] = {}
-    widest, block_weights = 1, 0
-    for number, block in enumerate(blocks):
-        names = set(job.names(number, block))
-        block_weights = max(block_weights, sum(p.numel() for p in block.parameters()))
-        for name, layer in linears(block).items():
-            if name in names:
-                shape = tuple(weights_of(layer).shape)
-                pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", f"{job.prefix}*.{name}")
-                rows[pattern, shape] = rows.get((pattern, shape), 0) + 1
-                widest = max(widest, *shape)
-    listed = tuple(
-        Row(pattern, count, shape, count * shape[0] * shape[1])
-        for (pattern, shape), count in rows.items()
-    )
+    listed = _rows(blocks, job)
+    widest = max(max(row.shape) for row in listed)
+    block_weights = max(sum(p.numel() for p in block.parameters()) for block in blocks)
     weights = sum(row.weights for row in listed)
     whole = sum(p.numel() for p in skeleton.parameters())
     before = sum(path.stat().st_size for path in set(checkpoint.files.values()))
@@ -157,6 +146,22 @@ def preview(
         memory=4 * (outer + 2 * block_weights) + 5 * 8 * widest**2 + 2 * hidden,
         disk=2 * hidden,
         seconds=weights / rate + products / speed,
+    )
+
+
+def _rows(blocks: torch.nn.ModuleList, job: Any) -> tuple[Row, ...]:
+    """Count the layers that would be rounded, by name and shape."""
+    rows: dict[tuple[str, tuple[int, int]], int] = {}
+    for number, block in enumerate(blocks):
+        names = set(job.names(number, block))
+        for name, layer in linears(block).items():
+            if name in names:
+                m, n = weights_of(layer).shape
+                pattern = re.sub(r"(?<=\.)\d+(?=\.)", "*", f"{job.prefix}*.{name}")
+                rows[pattern, (m, n)] = rows.get((pattern, (m, n)), 0) + 1
+    return tuple(
+        Row(pattern, count, shape, count * shape[0] * shape[1])
+        for (pattern, shape), count in rows.items()
     )
 
 

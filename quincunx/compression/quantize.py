@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ import torch
 
 from quincunx._errors import ModelError, need_extra
 from quincunx.compression.allocate import allocate, choices
-from quincunx.compression.blocks import captured, linears, stages
-from quincunx.compression.calibrate import MICRO, Stream, moments, shard_of
+from quincunx.compression.blocks import linears, stages
+from quincunx.compression.calibrate import Stream, moments
+from quincunx.compression.job import Job, Progress, matches
 from quincunx.compression.layer import coding_of, quantize_layer, seed_of, weights_of
-from quincunx.compression.ranks import Ranks, ranks
+from quincunx.compression.ranks import ranks
 from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
 from quincunx.compression.report import LayerReport, Report
 from quincunx.compression.tuning.blocks import tune_block
@@ -27,92 +26,11 @@ from quincunx.solvers.linalg.ldl import block_ldl
 from quincunx.solvers.rounding import proxy_loss
 from quincunx.solvers.rounding.incoherence import incoherent
 
-__all__ = ["Job", "Progress", "quantize_model"]
+__all__ = ["check_bits", "check_coverage", "quantize_model"]
 
 LEAST = 0.9  # of the blocks' linear weights that must be rounded, unless told
-NARROW = 16  # a layer with fewer outputs, such as a gate, stays as it is
 
 log = logging.getLogger("quincunx")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        weights: rounded so far.
-        total: to be rounded.
-        doing: in a few words.
-    """
-
-    weights: int
-    total: int
-    doing: str
-
-
-@dataclass(slots=True)
-class Job:
-    """What holds for all blocks.
-
-    Attributes:
-        recipe: how.
-        bits: by the name of a layer, or a number for all.
-        seed: of transforms.
-        include: patterns of names of layers; none: all.
-        skip: patterns of names that are left as they are.
-        prefix: the path of the blocks, with a point.
-        kept: endings of matrices that stay as they are.
-        device: where the work is done.
-        ranks: who shares it.
-        report: takes the progress.
-        total: weights to be rounded.
-        finished: weights rounded.
-        outer: output Hessians by the number of the block and the layer's name in it.
-        seconds: that parts of the work took.
-    """
-
-    recipe: QuantizeRecipe
-    bits: float | Mapping[str, float]
-    seed: int
-    include: tuple[str, ...]
-    skip: tuple[str, ...]
-    prefix: str
-    kept: tuple[str, ...]
-    device: torch.device
-    ranks: Ranks
-    report: Callable[[Progress], None] | None = None
-    total: int = 0
-    finished: int = 0
-    outer: Mapping[tuple[int, str], torch.Tensor] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def bits_of(self, name: str) -> float:
-        """Return the bits of a layer."""
-        return self.bits if isinstance(self.bits, (int, float)) else self.bits[name]
-
-    def wanted(self, name: str, layer: torch.nn.Module) -> bool:
-        """Say whether a layer is to be rounded."""
-        if any(_matches(name, pattern) for pattern in self.skip):
-            return False
-        if self.include and not any(_matches(name, pattern) for pattern in self.include):
-            return False
-        return weights_of(layer).shape[0] >= NARROW and not any(
-            (name + ".weight").endswith(ending) for ending in self.kept
-        )
-
-    def names(self, number: int, block: torch.nn.Module) -> list[str]:
-        """Return the layers of a block that are to be rounded, by their names in the block."""
-        start = f"{self.prefix}{number}."
-        return [name for name, layer in linears(block).items() if self.wanted(start + name, layer)]
-
-    def say(self, doing: str) -> None:
-        """Report progress."""
-        if self.report is not None:
-            self.report(Progress(self.finished, self.total, doing))
-
-    def clock(self, what: str, began: float) -> None:
-        """Add to the time that something took."""
-        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
 
 
 def quantize_model(
@@ -174,12 +92,6 @@ def quantize_model(
 
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
     check_bits(recipe, bits)
-    crew = ranks()
-    if crew.size > 1 and (recipe.tune or recipe.rounding == "two-sided"):
-        raise ModelError(
-            f"{crew.size} processes share the work, and tuning and two-sided rounding run in one; "
-            f"start without torchrun"
-        )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     source = sources.open_source(model, output, tokenizer, place)
     text = source.calibrate(texts, samples, context, seed)
@@ -192,30 +104,39 @@ def quantize_model(
         prefix=source.family.blocks + ".",
         kept=source.family.kept,
         device=place,
-        ranks=crew,
-        report=report if crew.first else None,
+        ranks=ranks(),
+        report=report,
     )
-    kept = check_coverage(source.blocks, job, partial)
+    return _done(job, source, text, check_coverage(source.blocks, job, partial), str(output or ""))
+
+
+def _done(job: Job, source: Any, text: Any, kept: dict[str, int], output: str) -> Report:
+    """Do the work, and tell of it."""
+    together = job.recipe.tune or job.recipe.rounding == "two-sided"
+    if job.ranks.size > 1 and together:
+        raise ModelError(
+            f"{job.ranks.size} processes share the work, and tuning and two-sided rounding run in "
+            f"one; start without torchrun"
+        )
     began = time.perf_counter()
     with torch.no_grad():
-        if bits != int(bits):
+        if job.bits != int(job.bits):  # type: ignore[arg-type]
             job.bits = _allocated(source, job, text.ids)
-        if recipe.rounding == "two-sided":
+        if job.recipe.rounding == "two-sided":
             job.say("output Hessians")
-            began_outer = time.perf_counter()
             job.outer = source.output_moments(job, text.ids)
-            job.clock("output Hessians", began_outer)
+            job.clock("output Hessians", began)
         layers = source.run(job, text, lambda *given: _quantize_block(job, *given))
-    made = Report(
+    report = Report(
         layers=tuple(layers),
         kept=kept,
-        recipe=recipe.to_json(),
+        recipe=job.recipe.to_json(),
         calibration=text.describe(),
-        output=str(output or ""),
+        output=output,
         stats={"seconds": time.perf_counter() - began, **job.seconds},
     )
-    source.finish(job, made)
-    return made
+    source.finish(job, report)
+    return report
 
 
 def check_bits(recipe: QuantizeRecipe, bits: float) -> None:
@@ -229,11 +150,6 @@ def check_bits(recipe: QuantizeRecipe, bits: float) -> None:
         raise ModelError(
             f"bits is {bits}; the recipe {recipe.name!r} has {allowed[0]} to {allowed[-1]}"
         )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Say whether a pattern is the name, the end of it after a point, or fits it."""
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, "*." + pattern)
 
 
 def check_coverage(blocks: torch.nn.ModuleList, job: Job, partial: bool) -> dict[str, int]:
@@ -254,7 +170,7 @@ def check_coverage(blocks: torch.nn.ModuleList, job: Job, partial: bool) -> dict
             if name.rpartition(".")[0] in names:
                 rounded += parameter.numel()
                 continue
-            told = any(_matches(start + name.removesuffix(".weight"), p) for p in job.skip)
+            told = any(matches(start + name.removesuffix(".weight"), p) for p in job.skip)
             if name not in known and not told and not name.endswith(tuple(job.kept) or ("\0",)):
                 raise ModelError(
                     f"{start}{name} of shape {tuple(parameter.shape)} is no linear layer that can "
@@ -272,19 +188,6 @@ def check_coverage(blocks: torch.nn.ModuleList, job: Job, partial: bool) -> dict
         )
     job.total = rounded
     return kept
-
-
-def start_streams(
-    model: torch.nn.Module, blocks: torch.nn.ModuleList, ids: torch.Tensor, job: Job
-) -> tuple[Stream, list[dict[int, Any]]]:
-    """Run the embeddings on this process's part of the text."""
-    batches = list(ids.split(MICRO))
-    mine = [n for n in range(len(batches)) if job.ranks.owns(shard_of(n, len(batches)))]
-    # Every process needs the blocks' further arguments, also for a size that only others have.
-    sizes = {len(batches[n]): n for n in [*range(len(batches)), *mine]}
-    extra = [n for n in sizes.values() if n not in mine]
-    found = captured(model, blocks, [batches[n].to(job.device) for n in [*mine, *extra]])
-    return Stream(dict(zip(mine, found.hidden, strict=False)), len(batches)), found.inputs
 
 
 def _plan(job: Job, block: torch.nn.Module, names: list[str], stream: Stream, inputs: Any) -> Any:

@@ -20,19 +20,7 @@ def device_of(asked: str | None) -> torch.device:
 
 
 def load(folder: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Load a language model and its tokenizer.
-
-    Arguments:
-        folder: as ``quincunx quantize`` wrote it, or any model folder.
-        options: for ``from_pretrained``: dtype, device_map, ...
-
-    Returns:
-        The model, in evaluation mode, and the tokenizer, None where the folder has none.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        FileFormatError: it is no model folder, or its tensors are missing or damaged.
-    """
+    """Do what :func:`quincunx.load` says."""
     path = Path(folder)
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}; give that of a model")

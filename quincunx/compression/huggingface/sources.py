@@ -26,9 +26,9 @@ from quincunx.compression.huggingface.checkpoint import (
     open_checkpoint,
     separate_experts,
 )
+from quincunx.compression.job import Job, start_streams
 from quincunx.compression.journal import Journal, check_output, write_tensors
 from quincunx.compression.packed import entry_of
-from quincunx.compression.quantize import Job, start_streams
 from quincunx.compression.report import LayerReport, Report
 from quincunx.nn.experts import Experts
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from quincunx._errors import ModelError
+from quincunx.compression.packed import entry_of
 from quincunx.compression.tuning.trainable import freeze, loosen
 from quincunx.nn.quantized_linear import QuantizedLinear
 
@@ -64,41 +65,12 @@ def distill(
         raise ModelError(
             f"{len(ids)} sequences are too few to train on; give at least {HELD_OUT * batch}"
         )
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    signs = [p for layer in layers for p in loosen(layer, scales=True)]
-    scales = [layer.scales for layer in layers]
-    mine = {id(p) for p in signs}
-    inputs = {id(p) for p in model.get_input_embeddings().parameters()}
-    others = [
-        p
-        for p in model.parameters()
-        if p.is_floating_point() and id(p) not in mine and id(p) not in inputs
-    ]
-    signs = [p for p in signs if all(p is not s for s in scales)]
-    parameters = [*signs, *scales, *others]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.Adam(
-        [
-            {"params": signs, "lr": rate * SIGNS},
-            {"params": [*scales], "lr": rate * SCALES},
-            {"params": others, "lr": rate * OTHERS},
-        ]
-    )
+    optimizer, parameters = _prepared(model, layers, rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(epochs * len(learned), 1))
-
-    def loss(some: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            goal = original(input_ids=some.to(original.device), use_cache=False).logits
-            goal = torch.log_softmax(goal.to(torch.float32), -1).to(some.device)
-        ours = model(input_ids=some, use_cache=False).logits
-        ours = torch.log_softmax(ours.to(torch.float32), -1)
-        return (goal.exp() * (goal - ours)).sum(-1).mean()
 
     def score() -> float:
         with torch.no_grad():
-            return sum(float(loss(some)) for some in held_out) / len(held_out)
+            return sum(float(_loss(model, original, some)) for some in held_out) / len(held_out)
 
     least, best = score(), [p.detach().clone() for p in parameters]
     order = random.Random(seed)
@@ -108,7 +80,7 @@ def distill(
             order.shuffle(learned)
             for some in learned:
                 optimizer.zero_grad()
-                loss(some).backward()
+                _loss(model, original, some).backward()
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimizer.step()
                 schedule.step()
@@ -124,13 +96,44 @@ def distill(
         parameter.grad = None
     for layer in layers:
         freeze(layer)
+    _noted(model)
+    return least
+
+
+def _prepared(
+    model: Any, layers: list[QuantizedLinear], rate: float
+) -> tuple[torch.optim.Optimizer, list[torch.nn.Parameter]]:
+    """Let what is trained be trained, and nothing else."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    loose = [p for layer in layers for p in loosen(layer, scales=True)]
+    scales = [layer.scales for layer in layers]
+    signs = [p for p in loose if all(p is not s for s in scales)]
+    aside = {id(p) for p in (*loose, *model.get_input_embeddings().parameters())}
+    others = [p for p in model.parameters() if p.is_floating_point() and id(p) not in aside]
+    groups = ((signs, SIGNS), (scales, SCALES), (others, OTHERS))
+    parameters = [p for group, _ in groups for p in group]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    kinds = [{"params": group, "lr": rate * speed} for group, speed in groups if group]
+    return torch.optim.Adam(kinds), parameters
+
+
+def _loss(model: Any, original: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Return the mean divergence of the model's predictions from the original's."""
+    with torch.no_grad():
+        goal = original(input_ids=ids.to(original.device), use_cache=False).logits
+        goal = torch.log_softmax(goal.to(torch.float32), -1).to(ids.device)
+    ours = torch.log_softmax(model(input_ids=ids, use_cache=False).logits.to(torch.float32), -1)
+    return (goal.exp() * (goal - ours)).sum(-1).mean()
+
+
+def _noted(model: Any) -> None:
+    """Write the layers' new fingerprints into the model's settings."""
     settings = getattr(model.config, "quantization_config", None)
     if settings is not None and hasattr(settings, "modules"):
-        from quincunx.compression.packed import entry_of
-
         settings.modules = {
             name: entry_of(layer)
             for name, layer in model.named_modules()
             if isinstance(layer, QuantizedLinear)
         }
-    return least
