@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from quincunx.compression.blocks import run_block, watched
-from quincunx.compression.ranks import SHARDS, Ranks
+from quincunx.compression.ranks import SHARDS, OrderedSum, Ranks
 from quincunx.nn.quantized_linear import decoded
 
 __all__ = ["MICRO", "Stream", "moments", "shard_of"]
@@ -69,35 +69,28 @@ def moments(
         inputs: its further arguments.
         ranks: who shares the work.
     """
-    parts: dict[str, list[torch.Tensor | None]] = {name: [None] * SHARDS for name in firsts}
     widths = {name: _width(block.get_submodule(name)) for name in firsts}
+    device = next(iter(stream.hidden.values())).device if stream.hidden else torch.device("cpu")
+    # The last entry counts tokens.
+    sums = {name: OrderedSum(ranks, n * n + 1, device) for name, n in widths.items()}
     for shard, numbers in stream.shards().items():
-        sums: dict[str, torch.Tensor] = {}
+        parts = {name: torch.zeros_like(each.zeros) for name, each in sums.items()}
 
-        def see(name: str, x: torch.Tensor, sums: dict[str, torch.Tensor] = sums) -> None:
-            wide = x.to(torch.float64)
-            if name not in sums:
-                n = widths[name]
-                sums[name] = torch.zeros(n * n + 1, dtype=torch.float64, device=x.device)
-            sums[name][:-1] += (wide.T @ wide).reshape(-1)
-            sums[name][-1] += len(wide)
+        def see(name: str, x: torch.Tensor, parts: dict[str, torch.Tensor] = parts) -> None:
+            wide, n = x.to(torch.float64), widths[name]
+            parts[name][:-1].view(n, n).addmm_(wide.T, wide)
+            parts[name][-1] += len(wide)
 
         with decoded(block):
             for number in numbers:
                 watched(block, firsts, stream.hidden[number], inputs, see)
         for name in firsts:
-            parts[name][shard] = sums.get(name)
+            sums[name].add(shard, parts.pop(name))
     found = {}
-    device = next(iter(stream.hidden.values())).device if stream.hidden else torch.device("cpu")
-    for name in firsts:
-        n = widths[name]
-        for shard in range(SHARDS):
-            if parts[name][shard] is None and ranks.owns(shard):
-                parts[name][shard] = torch.zeros(n * n + 1, dtype=torch.float64, device=device)
-        total = ranks.sum_in_order(parts[name])
+    for name, n in widths.items():
+        total = sums.pop(name).total()
         tokens = int(total[-1])
-        mean = total[:-1].reshape(n, n) / max(tokens, 1)
-        found[name] = (0.5 * (mean + mean.T), tokens)
+        found[name] = (total[:-1].view(n, n).div_(max(tokens, 1)), tokens)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 
 from quincunx._atomic import atomic_write
 from quincunx._errors import FileFormatError, ModelError
@@ -43,8 +44,15 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     Its header has one entry besides tensors: with more, their order would be left to chance.
     """
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_write(path, "wb") as file:
-        file.write(save(ready, metadata={"format": "pt"}))
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        save_file(ready, aside, metadata={"format": "pt"})  # straight from the tensors' memory
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

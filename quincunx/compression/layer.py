@@ -82,22 +82,8 @@ def quantize_layer(
     if hessian is None:
         hessian = torch.eye(n, dtype=torch.float64, device=weights.device)
     _check_finite(weights, hessian, name)
-    more: dict[str, torch.Tensor] = {}
-    turned, moments, outer = weights, hessian, output_hessian
-    if coding.transform != "none":
-        make: Any = RandomHadamard if coding.transform == "hadamard" else _stored_kronecker
-        left, right = make(m, coding.output_seed), make(n, coding.input_seed)
-        problem = incoherent(weights, hessian, left=left, right=right, rescale=coding.channel_scale)
-        turned, moments = problem.weights, problem.hessian
-        if outer is not None:
-            outer = left.apply(left.apply(outer).T)
-            outer = 0.5 * (outer + outer.T)
-        if coding.channel_scale:
-            more["channel_scale"] = problem.channel_scale
-        if coding.transform == "kronecker":
-            more |= {"output_left": left.left, "output_right": left.right}
-            more |= {"input_left": right.left, "input_right": right.right}
-    rounding = _rounded(turned.to(torch.float32), moments.to(torch.float32), recipe, coding, outer)
+    turned, moments, outer, more = _turned(weights, hessian, coding, output_hessian)
+    rounding = _rounded(turned, moments, recipe, coding, outer)
     scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32)
     bias = getattr(layer, "bias", None)
     made = QuantizedLinear.of(
@@ -125,6 +111,34 @@ def quantize_layer(
         jitter=rounding.jitter,
         tokens=tokens,
     )
+
+
+def _turned(
+    weights: torch.Tensor,
+    hessian: torch.Tensor,
+    coding: Coding,
+    outer: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]:
+    """Return weights and Hessians in the basis of the coding, in float32, and what is stored of it.
+
+    Nothing else of the size of a Hessian outlives this.
+    """
+    more: dict[str, torch.Tensor] = {}
+    outer = None if outer is None else outer.to(torch.float32)
+    if coding.transform == "none":
+        return weights.to(torch.float32), hessian.to(torch.float32), outer, more
+    make: Any = RandomHadamard if coding.transform == "hadamard" else _stored_kronecker
+    left, right = make(weights.shape[0], coding.output_seed), make(len(hessian), coding.input_seed)
+    problem = incoherent(weights, hessian, left=left, right=right, rescale=coding.channel_scale)
+    if outer is not None:
+        outer = left.apply(left.apply(outer).T)
+        outer = 0.5 * (outer + outer.T)
+    if coding.channel_scale:
+        more["channel_scale"] = problem.channel_scale
+    if coding.transform == "kronecker":
+        more |= {"output_left": left.left, "output_right": left.right}
+        more |= {"input_left": right.left, "input_right": right.right}
+    return problem.weights.to(torch.float32), problem.hessian.to(torch.float32), outer, more
 
 
 def _check_finite(weights: torch.Tensor, hessian: torch.Tensor, name: str) -> None:
@@ -163,7 +177,7 @@ def _rounded(
             weights,
             hessian,
             points,
-            output_hessian=outer.to(torch.float32),
+            output_hessian=outer,
             damping=recipe.damping,
         )
     found = ldlq(weights, hessian, points, damping=recipe.damping)

@@ -8,18 +8,14 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHARDS", "Ranks", "ranks"]
+__all__ = ["SHARDS", "OrderedSum", "Ranks", "ranks"]
 
 SHARDS = 8  # parts of the calibration text, however many processes there are
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The number of this process, and how many there are.
-
-    Sums are the same whatever the number: each shard of the text is added up by itself, and the
-    sums of shards are added in their order.
-    """
+    """The number of this process, and how many there are."""
 
     rank: int = 0
     size: int = 1
@@ -32,15 +28,6 @@ class Ranks:
     def owns(self, number: int) -> bool:
         """Whether a shard or a layer is this process's work."""
         return number % self.size == self.rank
-
-    def sum_in_order(self, shards: list[torch.Tensor | None]) -> torch.Tensor:
-        """Add up shards, of which this process has its own; all of one shape and type."""
-        total: torch.Tensor | None = None
-        for number, shard in enumerate(shards):
-            part = self.share(shard, number % self.size)
-            total = part.clone() if total is None else total.add_(part)
-        assert total is not None
-        return total
 
     def share(self, tensor: torch.Tensor | None, owner: int) -> torch.Tensor:
         """Send a tensor from its owner to all; others need not know its shape."""
@@ -70,6 +57,43 @@ class Ranks:
             import torch.distributed as dist
 
             dist.barrier()
+
+
+class OrderedSum:
+    """A sum over shards in their order, whoever has them: the same bits for any number of ranks.
+
+    Attributes:
+        zeros: float64 [size], to begin with; where there is one process, the sum so far.
+    """
+
+    def __init__(self, ranks: Ranks, size: int, device: torch.device) -> None:
+        """Begin with zero.
+
+        Arguments:
+            ranks: who shares the work.
+            size: of the shards' sums.
+            device: of them.
+        """
+        self.zeros = torch.zeros(size, dtype=torch.float64, device=device)
+        self._ranks = ranks
+        self._parts: dict[int, torch.Tensor] = {}
+
+    def add(self, shard: int, part: torch.Tensor) -> None:
+        """Add a shard's sum; a process adds its shards in their order."""
+        if self._ranks.size == 1:
+            self.zeros += part  # nothing else need be kept
+        else:
+            self._parts[shard] = part
+
+    def total(self) -> torch.Tensor:
+        """Return the sum, to all processes."""
+        if self._ranks.size == 1:
+            return self.zeros
+        found = torch.zeros_like(self.zeros)
+        for shard in range(SHARDS):
+            mine = self._parts.pop(shard, self.zeros) if self._ranks.owns(shard) else None
+            found += self._ranks.share(mine, shard % self._ranks.size)
+        return found
 
 
 def ranks() -> Ranks:
