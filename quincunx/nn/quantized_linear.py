@@ -102,7 +102,7 @@ _DEFAULT = {
 class QuantizedLinear(torch.nn.Module):
     """``y = W x + b`` with ``W = U' W~ V diag(1/d)``, where W~ is made of codes in every call.
 
-    Gradients flow to inputs and to what was trained (signs, bias), not to codes.
+    Gradients flow to inputs, and to what can be trained (signs, scales, bias), not to codes.
 
     Attributes:
         in_features: n.
@@ -193,19 +193,18 @@ class QuantizedLinear(torch.nn.Module):
         left, right = getattr(self, f"{side}_left"), getattr(self, f"{side}_right")
         return KroneckerOrthogonal(left, right, *self._orders[side])
 
-    def inner_weights(self) -> torch.Tensor:
-        """Decode W~, float32 [m, n]."""
+    def points(self) -> torch.Tensor:
+        """Decode W~ without its scales, float32 [m, n]."""
         if self._held is not None:
             return self._held
         shape = (self.out_features, self.in_features)
         codes = unpack_rows(self.qweight.data, self.coding.tiles(shape)[1], self.coding.widths)
-        points = decode(self.coding.points(1.0), codes, shape).to(torch.float32)
-        return points * self.scales[:, None]
+        return decode(self.coding.points(1.0), codes, shape).to(torch.float32)
 
     @torch.no_grad()
     def dequantize(self) -> torch.Tensor:
         """Return W, float32 [m, n]."""
-        values = self.inner_weights()
+        values = self.points() * self.scales[:, None]
         right, left = self.transform("input"), self.transform("output")
         if right is not None and left is not None:
             values = left.undo(right.undo(values).T).T
@@ -222,7 +221,7 @@ class QuantizedLinear(torch.nn.Module):
             y = y / self.channel_scale
         right, left = self.transform("input"), self.transform("output")
         y = y if right is None else right.apply(y)
-        y = _Product.apply(y, self.inner_weights)
+        y = _Product.apply(y, self.points) * self.scales
         y = y if left is None else left.undo(y)
         if self.bias is not None:
             y = y + self.bias.to(torch.float32)
@@ -252,7 +251,7 @@ def decoded(module: torch.nn.Module) -> Iterator[None]:
     """Keep the decoded weights of all layers within a module while many inputs pass through it."""
     layers = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
     for layer in layers:
-        layer._held = layer.inner_weights()
+        layer._held = layer.points()
     try:
         yield
     finally:

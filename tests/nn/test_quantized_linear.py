@@ -67,6 +67,16 @@ def test_values_outputs_and_gradients(case):
     assert layer._held is None
 
 
+def test_scales_have_the_gradients_of_autograd():
+    layer, _ = made(*CASES[0])
+    layer.scales.requires_grad_(True)
+    x = torch.randn(4, 50)
+    (layer(x) ** 2).sum().backward()
+    scale = layer.scales.detach().clone().requires_grad_(True)
+    ((x @ (layer.points() * scale[:, None]).T + layer.bias) ** 2).sum().backward()
+    torch.testing.assert_close(layer.scales.grad, scale.grad, rtol=1e-4, atol=1e-4)
+
+
 def test_state_goes_to_another_layer():
     layer, _ = made(*CASES[1])
     other = QuantizedLinear(60, 48, layer.coding, bias=True)

@@ -9,12 +9,11 @@ import torch
 
 from quincunx.compression.blocks import run_block
 from quincunx.compression.calibrate import Stream
-from quincunx.compression.tuning.trainable import freeze, loosen
-from quincunx.nn.quantized_linear import QuantizedLinear
+from quincunx.compression.tuning.trainable import freeze, loosen, rated
+from quincunx.nn.quantized_linear import QuantizedLinear, decoded
 
 __all__ = ["tune_block"]
 
-SIGNS, OTHERS = 5e-4, 5e-5  # rates, as in QuIP#
 HELD_OUT = 8  # one micro-batch of so many is not trained on
 PATIENCE = 2  # epochs without gain
 
@@ -58,8 +57,8 @@ def tune_block(
     ]
     for parameter in others:
         parameter.requires_grad_(True)
-    groups = [{"params": trained, "lr": SIGNS}, {"params": others, "lr": OTHERS}]
-    optimizer = torch.optim.Adam([g for g in groups if g["params"]])
+    parameters = [*trained, *others]
+    optimizer = torch.optim.Adam(rated(parameters))
     numbers = sorted(stream.hidden)
     held_out = numbers[HELD_OUT - 1 :: HELD_OUT] or numbers[-1:]
     learned = [n for n in numbers if n not in held_out] or numbers
@@ -73,11 +72,10 @@ def tune_block(
         with torch.no_grad():
             return sum(float(error(number)) for number in held_out)
 
-    parameters = [*trained, *others]
     first = least = score()
     best = [p.detach().clone() for p in parameters]
     waited = 0
-    with torch.enable_grad():
+    with decoded(block), torch.enable_grad():
         for _ in range(epochs):
             order.shuffle(learned)
             for number in learned:

@@ -10,12 +10,11 @@ import torch
 
 from quincunx._errors import ModelError
 from quincunx.compression.packed import entry_of
-from quincunx.compression.tuning.trainable import freeze, loosen
-from quincunx.nn.quantized_linear import QuantizedLinear
+from quincunx.compression.tuning.trainable import freeze, loosen, rated
+from quincunx.nn.quantized_linear import QuantizedLinear, decoded
 
 __all__ = ["distill"]
 
-SIGNS, SCALES, OTHERS = 1e-3, 1e-4, 1e-4
 HELD_OUT = 8  # one batch of so many is not trained on
 
 
@@ -34,7 +33,7 @@ def distill(
 
     The loss is the KL divergence of the next token's distribution, by Adam. What the original
     predicts is computed batch by batch and never kept. The best state on the held-out part, one
-    batch of eight, is kept.
+    batch of eight, is kept. Decoded weights are in memory meanwhile, as the original's are.
 
     Arguments:
         model: quantized; trained in place.
@@ -42,7 +41,7 @@ def distill(
         ids: token ids [sequences, context].
         epochs: passes over them.
         batch: sequences at once.
-        rate: multiplies the learning rates.
+        rate: multiplies the learning rates, which are 0.002 of each tensor's size.
         seed: of the order.
         report: called with batches done, all batches, and the last held-out loss.
 
@@ -75,7 +74,7 @@ def distill(
     least, best = score(), [p.detach().clone() for p in parameters]
     order = random.Random(seed)
     done = 0
-    with torch.enable_grad():
+    with decoded(model), torch.enable_grad():
         for _ in range(epochs):
             order.shuffle(learned)
             for some in learned:
@@ -107,16 +106,12 @@ def _prepared(
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     loose = [p for layer in layers for p in loosen(layer, scales=True)]
-    scales = [layer.scales for layer in layers]
-    signs = [p for p in loose if all(p is not s for s in scales)]
     aside = {id(p) for p in (*loose, *model.get_input_embeddings().parameters())}
     others = [p for p in model.parameters() if p.is_floating_point() and id(p) not in aside]
-    groups = ((signs, SIGNS), (scales, SCALES), (others, OTHERS))
-    parameters = [p for group, _ in groups for p in group]
+    parameters = [*loose, *others]
     for parameter in parameters:
         parameter.requires_grad_(True)
-    kinds = [{"params": group, "lr": rate * speed} for group, speed in groups if group]
-    return torch.optim.Adam(kinds), parameters
+    return torch.optim.Adam(rated(parameters, rate)), parameters
 
 
 def _loss(model: Any, original: Any, ids: torch.Tensor) -> torch.Tensor:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from quincunx.nn.quantized_linear import QuantizedLinear
 from quincunx.solvers.linalg.random_bits import signs
 
-__all__ = ["freeze", "loosen"]
+__all__ = ["freeze", "loosen", "rated"]
+
+RATE = 2e-3  # of a step, as a fraction of a tensor's root mean square
 
 
 def loosen(layer: QuantizedLinear, *, scales: bool = False) -> list[torch.nn.Parameter]:
@@ -51,3 +55,20 @@ def freeze(layer: QuantizedLinear) -> None:
             value = getattr(layer, name).detach().to(dtype)
             delattr(layer, name)
             layer.register_buffer(name, value)
+
+
+def rated(parameters: Iterable[torch.nn.Parameter], rate: float = 1.0) -> list[dict[str, Any]]:
+    """Return what an optimizer takes: tensors, each with a learning rate that suits its size.
+
+    Adam's steps are of the size of the rate whatever the gradients, so that one rate for signs,
+    norms and weights would be much for some and nothing for others.
+
+    Arguments:
+        parameters: tensors.
+        rate: multiplies all rates.
+    """
+    groups = []
+    for parameter in parameters:
+        size = float(parameter.detach().square().mean().sqrt()) or 1.0
+        groups.append({"params": [parameter], "lr": rate * RATE * size})
+    return groups
