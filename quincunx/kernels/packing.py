@@ -11,10 +11,14 @@ machine's byte order.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.kernels.select import shared
+from quincunx.kernels.threads import in_rows
 
 
 def packed_size(steps: int, shift: int) -> int:
@@ -71,6 +75,9 @@ def unpack(codes: Array, steps: int, shift: int, state_bits: int) -> Array:
             f"states of {state_bits} bits cannot be read from {steps} steps of {shift} bits; use "
             f"{shift} to {steps * shift}"
         )
+    view = shared(codes)
+    if view is not None:
+        return xp.asarray(_by_loop(view, steps, shift, state_bits))
     codes, device = xp.astype(codes, xp.int64), codes.device
     places = xp.arange(7, -1, -1, dtype=xp.int64, device=device)
     bits = xp.reshape((codes[:, :, None] >> places) & 1, (codes.shape[0], -1))
@@ -81,6 +88,16 @@ def unpack(codes: Array, steps: int, shift: int, state_bits: int) -> Array:
     for age in range(-(-state_bits // shift)):
         states = states + (xp.roll(symbols, age, axis=1) << (age * shift))
     return states & ((1 << state_bits) - 1)
+
+
+def _by_loop(codes: NDArray[Any], steps: int, shift: int, state_bits: int) -> NDArray[np.int64]:
+    """Read paths by a compiled loop."""
+    from quincunx.kernels.unpacking._numba import unpack as unpacked
+
+    codes = np.ascontiguousarray(codes, dtype=np.uint8)
+    states = np.empty((len(codes), steps), dtype=np.int64)
+    in_rows(lambda first, last: unpacked(codes, states, shift, state_bits, first, last), len(codes))
+    return states
 
 
 def row_size(count: int, widths: Sequence[int]) -> int:

@@ -73,3 +73,12 @@ def test_refusals():
         unpack(codes, 256, 3, 16)
     with pytest.raises(ModelError, match="use 2 to 8"):
         unpack(codes[:, :1], 4, 2, 16)
+
+
+@given(circles())
+def test_other_libraries_read_the_same_paths(circle):
+    strict = pytest.importorskip("array_api_strict")
+    shift, steps, state_bits, bits = circle
+    packed = np.packbits(bits, axis=1)
+    plain = unpack(strict.asarray(packed), steps, shift, state_bits)
+    np.testing.assert_array_equal(np.asarray(plain), unpack(packed, steps, shift, state_bits))

@@ -43,6 +43,11 @@ def decode(codebook: Codebook, codes: Array, shape: tuple[int, int]) -> Array:
     """
     xp: Any = array_namespace(codes)
     codes = codes if codes.ndim == 3 else codes[:, :, None]
+    (rows, columns), (m, n) = codebook.tile, codes.shape[:2]
+    if isinstance(codebook.scale, (int, float)):  # the same for all rows: all tiles at once
+        tiles = codebook.decode(xp.reshape(codes, (m * n, codes.shape[2])))
+        tiles = xp.permute_dims(xp.reshape(tiles, (m, n, rows, columns)), (0, 2, 1, 3))
+        return xp.reshape(tiles, (m * rows, n * columns))[: shape[0], : shape[1]]
     parts = [
         from_tiles(codebook.decode(codes[:, k, :]), codebook.tile) for k in range(codes.shape[1])
     ]

@@ -1,0 +1,1 @@
+"""States of trellis paths read from bytes: :func:`quincunx.kernels.packing.unpack`, compiled."""
