@@ -215,7 +215,7 @@ def main() -> None:
     cells = json.loads(FILE.read_text())["cells"] if FILE.is_file() else {}
     begun = time.perf_counter()
     for seed in range(1 if choice.quick else choice.seeds):
-        for method in METHODS:
+        for method in sorted(METHODS, key=lambda m: m.startswith("QuIP#")):  # the slowest last
             for name, (folder, texts, test) in models.items():
                 for bits in BITS[:1] if choice.quick else BITS:
                     key = f"{name}|{method}|{bits}|{seed}"
