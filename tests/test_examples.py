@@ -7,6 +7,8 @@ import io
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +84,13 @@ def test_an_output_that_is_not_printed_is_found():
     for shown in ("rain 0.3 nats", "rain 0.31", "0.3"):
         with pytest.raises(AssertionError):
             assert_shows(shown, "rain 0.3")
+
+
+def test_the_example_of_compression_runs():
+    pytest.importorskip("transformers")
+    script = ROOT / "examples" / "compress_model.py"
+    found = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=600
+    )
+    assert found.returncode == 0, found.stderr
+    assert "4,718,592 weights at 3.50 bits" in found.stdout
