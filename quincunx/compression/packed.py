@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,9 @@ _SIZES = ("in_features", "out_features", "bias", "scales", "sha256")
 
 
 def digest(layer: QuantizedLinear) -> str:
-    """Return a fingerprint of codes, scales and the like; the bias is not in it."""
-    found = hashlib.sha256()
+    """Return a fingerprint of codes, scales and how they are written; the bias is not in it."""
+    coding = json.dumps(layer.coding.to_json(), sort_keys=True)
+    found = hashlib.sha256(coding.encode())
     for name, tensor in sorted(layer.state_dict().items()):
         if name != "bias":
             found.update(name.encode())

@@ -75,7 +75,8 @@ def quantize_model(
         report: called with the progress.
 
     Returns:
-        What was done, layer by layer.
+        What was done, layer by layer. After an error a model in memory is partly changed, and has
+        to be loaded again; a folder is as it was.
 
     Raises:
         ModelError: an argument does not fit, weights are not finite, the text is too short, or the

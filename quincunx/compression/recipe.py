@@ -70,12 +70,14 @@ class QuantizeRecipe:
         """Return the recipe that :meth:`to_json` wrote.
 
         Raises:
-            ModelError: a field is unknown or out of range.
+            ModelError: a field is unknown, missing or out of range.
         """
         known = {field.name for field in fields(cls)}
         if not set(entries) <= known:
             unknown = ", ".join(sorted(set(entries) - known))
             raise ModelError(f"recipes have no field {unknown}; known are {', '.join(known)}")
+        if not {"name", "codebook"} <= set(entries):
+            raise ModelError(f"a recipe has a name and a codebook; found {', '.join(entries)}")
         return cls(**entries)
 
 

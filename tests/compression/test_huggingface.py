@@ -137,6 +137,36 @@ def test_on_the_fly_without_text(family, tmp_path):
     assert same(quincunx.load(tmp_path / "saved")[0], found)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "mixtral"])
+def test_on_the_fly_little_is_not_taken_for_all(family, tmp_path):
+    tiny(family).save_pretrained(tmp_path)
+    settings = QuincunxConfig(bits=8, recipe=GRID)
+    with pytest.raises(ModelError, match="use quincunx quantize"):
+        AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=settings)
+
+
+def changed_entry(path, **fields):
+    config = json.loads((path / "config.json").read_text())
+    config["quantization_config"]["modules"]["model.layers.0.mlp.up_proj"].update(fields)
+    (path / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"input_seed": 3}, "missing or damaged"),
+        ({"colour": 1}, "cannot read"),
+        ({"bits": 3}, "ignore_mismatched_sizes"),
+    ],
+)
+def test_a_changed_description_is_noticed(compressed, tmp_path, fields, words):
+    path = tmp_path / "changed"
+    shutil.copytree(compressed, path)
+    changed_entry(path, **fields)
+    with pytest.raises((FileFormatError, RuntimeError), match=words):
+        quincunx.load(path)
+
+
 def test_mixtures_saved_again(tmp_path):
     model = tiny("mixtral")
     quantize_model(model, GRID, token_ids(), bits=4)

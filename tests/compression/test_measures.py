@@ -110,6 +110,8 @@ def test_recipes_go_to_json_and_back():
         assert QuantizeRecipe.from_json(recipe.to_json()) == recipe
     with pytest.raises(ModelError, match="no field colour"):
         QuantizeRecipe.from_json({"colour": 1})
+    with pytest.raises(ModelError, match="has a name and a codebook"):
+        QuantizeRecipe.from_json({"name": "x"})
     with pytest.raises(ModelError, match="rounding is 'up'"):
         replace(QTIP, rounding="up")
     with pytest.raises(ModelError, match="damping is -1"):

@@ -103,6 +103,7 @@ class QuincunxQuantizer(HfQuantizer):
         if self.pre_quantized:
             _expect_guards(model)
         else:
+            _check_on_the_fly(model)
             self._left_out = _left_out(model, settings)
             return
         family = FAMILIES.get(model.config.model_type)
@@ -211,6 +212,23 @@ def _expect_guards(model: Any) -> None:
     """Let a model overlook the empty weights."""
     ignored = set(model._keys_to_ignore_on_load_unexpected or ())
     model._keys_to_ignore_on_load_unexpected = ignored | {r"\.weight$"}
+
+
+def _check_on_the_fly(model: Any) -> None:
+    """Refuse models of which little would be quantized.
+
+    Raises:
+        ModelError: their blocks' weights are not in linear layers of torch.
+    """
+    blocks = model.get_submodule(family_of(model.config.model_type).blocks)
+    inside = sum(m.weight.numel() for m in blocks.modules() if isinstance(m, torch.nn.Linear))
+    whole = sum(p.numel() for p in blocks.parameters() if p.ndim > 1)
+    if inside < 0.9 * whole:
+        raise ModelError(
+            f"only {inside / whole:.0%} of the weights in the blocks of {model.config.model_type} "
+            f"are in layers that can be quantized while they are loaded; use quincunx quantize, "
+            f"or quantize_model on the loaded model"
+        )
 
 
 def _left_out(model: Any, settings: QuincunxConfig) -> list[str]:
