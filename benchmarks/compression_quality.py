@@ -1,12 +1,14 @@
 """What each recipe costs the reference language model, and one trained on Wikipedia.
 
-    python -m benchmarks.compression_quality [--quick] [--wikipedia FOLDER] [--seeds N]
+    python -m benchmarks.compression_quality [--quick] [--wikipedia FOLDER] [--seeds N] [--of NAME]
 
 Cells that ``benchmarks/results/compression-quality.json`` has are not measured again: the job can
-be stopped, and gone on with. FOLDER is what ``python -m tools.train_reference FOLDER --text
+be stopped, and gone on with; two processes, each with one model (``--of reference``, ``--of
+wikipedia``) and OMP_NUM_THREADS=1, are faster than one on two cores. FOLDER is what ``python -m tools.train_reference FOLDER --text
 $QUINCUNX_DATA/text/wikipedia.txt --steps 2500`` wrote; it is scored on the test part of WikiText-2.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -166,6 +168,18 @@ def measured(
     }
 
 
+def recorded(found: dict[str, Any]) -> dict[str, Any]:
+    """Add to the cells in the file, which other processes add to as well; return all."""
+    with open(FILE.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cells = json.loads(FILE.read_text())["cells"] if FILE.is_file() else {}
+        if found:
+            cells |= found
+            with atomic_write(FILE) as file:
+                json.dump({"cells": cells}, file, indent=1)
+    return cells
+
+
 def spread(values: list[float], digits: int) -> str:
     mean = statistics.fmean(values)
     if len(values) < 2:
@@ -201,6 +215,7 @@ def main() -> None:
     parser = options(__doc__ or "", "one seed, 2 bits, the reference model only")
     parser.add_argument("--wikipedia", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--of", help="only cells of this model: reference or wikipedia")
     parser.add_argument("--budget", type=float, default=math.inf, help="seconds to begin cells in")
     choice = parser.parse_args()
     quiet()
@@ -212,7 +227,7 @@ def main() -> None:
         test = read_texts(text / "wikitext2-test.txt")
         models["wikipedia"] = (choice.wikipedia, train, test)
     where = environment(("torch", "transformers", "numpy"))
-    cells = json.loads(FILE.read_text())["cells"] if FILE.is_file() else {}
+    cells = recorded({})
     begun = time.perf_counter()
     for seed in range(1 if choice.quick else choice.seeds):
         for method in sorted(METHODS, key=lambda m: m.startswith("QuIP#")):  # the slowest last
@@ -220,12 +235,12 @@ def main() -> None:
                 for bits in BITS[:1] if choice.quick else BITS:
                     key = f"{name}|{method}|{bits}|{seed}"
                     late = time.perf_counter() - begun > choice.budget
-                    if key in cells or late or (method == METHODS[0] and seed):
+                    other = choice.of not in (None, name)
+                    if key in cells or late or other or (method == METHODS[0] and seed):
                         continue
-                    cells[key] = measured(folder, texts, test, method, bits, seed)
-                    print(key, cells[key], flush=True)
-                    with atomic_write(FILE) as file:
-                        json.dump({"cells": cells}, file, indent=1)
+                    found = measured(folder, texts, test, method, bits, seed)
+                    print(key, found, flush=True)
+                    cells = recorded({key: found})
     names = [name for name in ("reference", "wikipedia") if any(k.startswith(name) for k in cells)]
     text = TEXT.format(tables="\n\n".join(shown(cells, name) for name in names))
     publish("compression_quality", "What recipes cost", choice, where, [text], {"cells": cells})

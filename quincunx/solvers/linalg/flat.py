@@ -96,8 +96,8 @@ def _cores(odd: int, power: int, least: int) -> Iterator[tuple[int, ...]]:
 def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> Array:
     """Multiply by the matrix of size n, along the last axis.
 
-    Compiled loops serve NumPy arrays and torch tensors on the processor that ask for no gradient;
-    all others go through the same steps in their own library, on their device. For these, numbers
+    Compiled loops serve NumPy arrays and torch tensors on the processor, with their gradients; all
+    others go through the same steps in their own library, on their device. For these, numbers
     of less than 32 bits are not precise enough: convert them first.
 
     Arguments:
@@ -129,12 +129,12 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
 def _walsh_hadamard(xp: Any, y: Array, size: int) -> Array:
     """Multiply [rows, size * inner] by Sylvester's matrix; ``y`` may be overwritten."""
     rows, n = y.shape
-    view = None if getattr(y, "requires_grad", False) else shared(y)
-    if view is not None and size > 1:
-        from quincunx.kernels.hadamard._numba import walsh_hadamard
+    if shared(y) is not None and size > 1:
+        if getattr(y, "requires_grad", False):
+            from quincunx.kernels.hadamard._torch import differentiable
 
-        in_rows(lambda first, last: walsh_hadamard(view, n // size, first, last), rows)
-        return y
+            return differentiable(lambda z: _by_loop(z, size), y)
+        return _by_loop(y, size)
     half = n // size
     while half < n:
         pairs = xp.reshape(y, (-1, 2, half))
@@ -142,6 +142,17 @@ def _walsh_hadamard(xp: Any, y: Array, size: int) -> Array:
         y = xp.stack((a + b, a - b), axis=1)
         half *= 2
     return xp.reshape(y, (rows, n))
+
+
+def _by_loop(y: Array, size: int) -> Array:
+    """Multiply in place, in compiled code on threads."""
+    from quincunx.kernels.hadamard._numba import walsh_hadamard
+
+    view = shared(y)
+    assert view is not None
+    stride = view.shape[1] // size
+    in_rows(lambda first, last: walsh_hadamard(view, stride, first, last), len(view))
+    return y
 
 
 def _times_matrix(xp: Any, y: Array, matrix: NDArray[Any], inner: int, transposed: bool) -> Array:

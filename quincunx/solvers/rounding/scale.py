@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from quincunx.solvers.rounding.problem import Points, Problem, some_rows, with_scale
 
-COARSE, FINE = 0.25, 0.0625  # octaves between neighbouring scales
-FIRST = (-3, 5)  # coarse steps around the scale that suits normal weights
-FURTHEST = 40  # coarse steps up or down, ten octaves
+STEPS = 16  # an octave
+STRIDES = (4, 1)  # first coarse steps, then fine ones
+FURTHEST = 160  # steps up or down, ten octaves
 NO_WEIGHTS = 1e-12  # the scale for weights that are all zero
 
 
@@ -35,36 +35,34 @@ def scaled(problem: Problem, rounding: Callable[[Problem], Points]) -> Problem:
 
 
 def best_scale(loss: Callable[[float], float], start: float) -> float:
-    """Return the scale of least loss among some around ``start``.
+    """Return the scale of least loss near ``start``.
 
-    The loss of a rounding is a rough function of the scale, so no derivative is of use: quarter
-    octaves around the start, and on while the best of them is the outermost; sixteenths around the
-    best; then a parabola through the best and its neighbours.
+    The loss of a rounding is a rough function of the scale, so no derivative is of use: downhill
+    in quarter octaves, then in sixteenths, then a parabola through the best and its neighbours.
 
     Arguments:
         loss: of a scale.
         start: > 0.
     """
-    coarse = {
-        step: loss(start * math.exp2(COARSE * step)) for step in range(FIRST[0], FIRST[1] + 1)
-    }
-    while True:
-        best = min(coarse, key=coarse.__getitem__)
-        beyond = [side for side in (best - 1, best + 1) if side not in coarse]
-        if not beyond or abs(best) >= FURTHEST:
-            break
-        coarse[beyond[0]] = loss(start * math.exp2(COARSE * beyond[0]))
-    center = start * math.exp2(COARSE * best)
-    fine = {step: loss(center * math.exp2(FINE * step)) for step in (-3, -2, -1, 1, 2, 3)}
-    fine[0] = coarse[best]
-    step = min(fine, key=fine.__getitem__)
-    for side in (step - 1, step + 1):
-        if side not in fine:
-            fine[side] = loss(center * math.exp2(FINE * side))
-    below, least, above = fine[step - 1], fine[step], fine[step + 1]
+    seen: dict[int, float] = {}
+
+    def scale(step: float) -> float:
+        return start * math.exp2(step / STEPS)
+
+    def at(step: int) -> float:
+        if step not in seen:
+            seen[step] = loss(scale(step))
+        return seen[step]
+
+    best, last = 0, -1
+    for stride in STRIDES:
+        while best != last and abs(best) < FURTHEST:
+            last, best = best, min((best, best - stride, best + stride), key=at)
+        last = -1
+    below, least, above = at(best - 1), at(best), at(best + 1)
     bend = below - 2 * least + above
     if not (bend > 0 and math.isfinite(bend)):
-        return center * math.exp2(FINE * step)
+        return scale(best)
     shift = min(max((below - above) / (2 * bend), -0.5), 0.5)
-    vertex = center * math.exp2(FINE * (step + shift))
-    return vertex if loss(vertex) < least else center * math.exp2(FINE * step)
+    vertex = scale(best + shift)
+    return vertex if loss(vertex) < least else scale(best)
