@@ -4,8 +4,9 @@
 
 Cells that ``benchmarks/results/compression-quality.json`` has are not measured again: the job can
 be stopped, and gone on with; two processes, each with one model (``--of reference``, ``--of
-wikipedia``) and OMP_NUM_THREADS=1, are faster than one on two cores. FOLDER is what ``python -m tools.train_reference FOLDER --text
-$QUINCUNX_DATA/text/wikipedia.txt --steps 2500`` wrote; it is scored on the test part of WikiText-2.
+wikipedia``) and OMP_NUM_THREADS=1, are faster than one on two cores. FOLDER is what
+``python -m tools.train_reference FOLDER --text $QUINCUNX_DATA/text/wikipedia.txt --steps 2500``
+wrote; it is scored on the test part of WikiText-2.
 """
 
 import fcntl

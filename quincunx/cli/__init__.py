@@ -7,6 +7,7 @@ import sys
 import typer
 
 from quincunx.cli.demo import DEMO_HELP, demo
+from quincunx.cli.distill import DISTILL_HELP, distill
 from quincunx.cli.evaluate import EVALUATE_HELP, evaluate
 from quincunx.cli.generate import GENERATE_HELP, generate
 from quincunx.cli.infer import INFER_HELP, infer
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("infer", help=INFER_HELP, no_args_is_help=True)(infer)
 app.command("quantize", help=QUANTIZE_HELP, no_args_is_help=True)(quantize)
+app.command("distill", help=DISTILL_HELP, no_args_is_help=True)(distill)
 app.command("evaluate", help=EVALUATE_HELP, no_args_is_help=True)(evaluate)
 app.command("generate", help=GENERATE_HELP, no_args_is_help=True)(generate)
 app.command("inspect", help=INSPECT_HELP, no_args_is_help=True)(inspect)

@@ -10,17 +10,19 @@ import typer
 BAD_INPUT = 2
 NO_ANSWER = 1
 INTERRUPTED = 130  # what shells use for Ctrl-C: 128 and the signal's number
+DESCRIBE = "try --describe for what the model needs"
 TRACEBACK = "QUINCUNX_TRACEBACK"  # environment variable; not empty: unforeseen errors are raised
 
 
 @contextmanager
-def reported(as_json: bool = False) -> Iterator[None]:
+def reported(as_json: bool = False, advice: str = DESCRIBE) -> Iterator[None]:
     """Turn exceptions of the block into a message on stderr and an exit code.
 
     Bad input ends with code 2, a solver without an answer with 1, Ctrl-C with 130.
 
     Arguments:
         as_json: print the error as a JSON object on stdout too.
+        advice: what may help where memory is used up.
     """
     from quincunx._errors import ImpossibleEventError, QuincunxError, SolveError
 
@@ -39,7 +41,7 @@ def reported(as_json: bool = False) -> Iterator[None]:
     except (QuincunxError, OSError) as error:
         raise fail("BAD_INPUT", _message(error), BAD_INPUT, as_json) from None
     except MemoryError:
-        message = "the memory of this machine is used up; try --describe for what the model needs"
+        message = f"the memory of this machine is used up; {advice}"
         raise fail("TOO_LARGE", message, NO_ANSWER, as_json) from None
     except (typer.Exit, typer.Abort, SystemExit):
         raise

@@ -50,9 +50,10 @@ def measured(
 
     def work(report: Callable[[str], None]) -> "tuple[Evaluation, Size, float | None]":
         from quincunx._errors import ModelError
+        from quincunx.compression.devices import device_of
         from quincunx.compression.evaluate import evaluate, size_of, tokens_per_second
-        from quincunx.compression.huggingface.loading import device_of, load
-        from quincunx.compression.huggingface.text import LONGEST, calibration, read_texts
+        from quincunx.compression.huggingface.loading import load
+        from quincunx.compression.huggingface.text import calibration, longest_of, read_texts
         from quincunx.reference import topics
 
         place = device_of(device)
@@ -61,12 +62,11 @@ def measured(
         if tokenizer is None:
             raise ModelError(f"{model} has no tokenizer; text cannot be read without")
         first = load(original)[0].to(place) if original else None
-        longest = getattr(found.config, "max_position_embeddings", None) or LONGEST
         ids = calibration(
             read_texts(text) if text else topics(),
             tokenizer,
             samples=samples,
-            context=context or min(longest, LONGEST),
+            context=longest_of(found.config, context),
         ).ids
         found = found.to(place)
         result = evaluate(

@@ -1,5 +1,6 @@
 """``quincunx evaluate``: what compression cost a language model."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,13 +50,15 @@ def evaluate(
     """Evaluate a model; :data:`EVALUATE_HELP` is the user's text."""
     from quincunx.cli._failures import reported
 
-    with reported(as_json):
+    with reported(as_json, "a shorter --context takes less"):
         from quincunx._errors import need_extra
 
         need_extra("transformers", "compression", "quincunx evaluate")
         from quincunx.cli._models import folder_of, measured, quiet
 
         quiet()
+        if report and not Path(report).absolute().parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {Path(report).parent} for {report}")
         found, size, rate = measured(
             folder_of(model),
             folder_of(original) if original else "",
@@ -122,7 +125,6 @@ def _plain(found: "Evaluation", size: "Size", rate: float | None) -> dict[str, A
 def _write_page(path: str, model: str, figures: list[tuple[str, str]]) -> None:
     """Write the HTML page, with layers where the model's folder tells of them."""
     import json
-    from pathlib import Path
 
     from quincunx._atomic import atomic_write
     from quincunx.compression.page import page

@@ -34,7 +34,7 @@ def generate(
     """Write text; :data:`GENERATE_HELP` is the user's text."""
     from quincunx.cli._failures import reported
 
-    with reported():
+    with reported(False, "fewer --tokens take less"):
         from quincunx._errors import need_extra
 
         need_extra("transformers", "compression", "quincunx generate")

@@ -32,18 +32,19 @@ def inspect(model: Model, layers: Layers = False, as_json: AsJson = False) -> No
             typer.echo(json.dumps(found.to_json(), indent=1))
             return
         console = make_console()
-        print_pairs(
-            console,
-            [
-                ("model", f"{found.model_type}, {found.weights:,} weights compressed"),
-                ("recipe", f"{found.recipe}, {found.bits:g} bits"),
+        pairs = [
+            ("model", f"{found.model_type}, {found.weights:,} weights compressed"),
+            ("recipe", f"{found.recipe}, {found.bits:g} bits"),
+            ("files", bytes_of(found.bytes)),
+            ("left as they are", ", ".join(found.kept) or "nothing"),
+        ]
+        if found.text is not None:
+            pairs += [
                 ("bits a weight", f"{found.stored_bits:.3f}, with scales and the like"),
-                ("files", bytes_of(found.bytes)),
-                ("left as they are", ", ".join(found.kept) or "nothing"),
                 ("calibrated on", found.text),
                 ("outputs' error", f"{found.relative_loss:.2%}, mean of layers"),
-            ],
-        )
+            ]
+        print_pairs(console, pairs)
         if layers:
             rows = [
                 (n["name"], f"{n['bits']:g}", f"{n['relative_loss']:.3%}")

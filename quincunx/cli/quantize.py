@@ -90,7 +90,7 @@ def quantize(
     """Compress a model; :data:`QUANTIZE_HELP` is the user's text."""
     from quincunx.cli._failures import reported
 
-    with reported(as_json):
+    with reported(as_json, "--dry-run says what is needed, fewer --samples take less"):
         from dataclasses import replace
 
         from quincunx._errors import need_extra
@@ -118,7 +118,7 @@ def quantize(
         if dry_run:
             from quincunx.compression.preview import preview
 
-            _show_preview(preview(folder_of(model), chosen, **options), as_json)
+            _show_preview(preview(folder_of(model), chosen, output=out, **options), as_json)
             return
         from quincunx.cli._progress import Bar
 

@@ -8,13 +8,29 @@ from typing import Any
 
 import torch
 
+from quincunx._errors import ModelError
 from quincunx.compression.blocks import run_block, watched
 from quincunx.compression.ranks import SHARDS, OrderedSum, Ranks
 from quincunx.nn.quantized_linear import decoded
 
-__all__ = ["MICRO", "Stream", "moments", "shard_of"]
+__all__ = ["MICRO", "Stream", "check_ids", "moments", "shard_of"]
 
 MICRO = 4  # samples of a micro-batch
+
+
+def check_ids(ids: torch.Tensor, config: Any) -> None:
+    """Refuse token ids that a model does not have.
+
+    Raises:
+        ModelError: there are such.
+    """
+    size = int(config.vocab_size)
+    least, most = int(ids.min()), int(ids.max())
+    if least < 0 or most >= size:
+        raise ModelError(
+            f"token ids go from {least} to {most}; the model's are 0 to {size - 1}. Take the "
+            f"model's own tokenizer"
+        )
 
 
 def shard_of(number: int, count: int) -> int:

@@ -12,6 +12,8 @@ from quincunx._errors import FileFormatError
 
 __all__ = ["Described", "described"]
 
+REPORT = "quincunx-report.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
@@ -21,25 +23,26 @@ class Described:
         model_type: of transformers.
         recipe: its name.
         bits: as asked for.
-        stored_bits: a weight, with all overheads.
         weights: compressed.
         bytes: of the files of weights.
         kept: linear layers outside the blocks, as they were.
+        stored_bits: a weight, with all overheads; None, as are all that follow, in a folder
+            without ``quincunx-report.json``, such as transformers writes.
         text: of the calibration.
         relative_loss: mean of layers.
-        layers: the entries of ``quincunx-report.json``.
+        layers: the entries of the report.
     """
 
     model_type: str
     recipe: str
     bits: float
-    stored_bits: float
     weights: int
     bytes: int
     kept: tuple[str, ...]
-    text: str
-    relative_loss: float
-    layers: tuple[Mapping[str, Any], ...]
+    stored_bits: float | None = None
+    text: str | None = None
+    relative_loss: float | None = None
+    layers: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
@@ -63,20 +66,34 @@ def described(folder: str | Path) -> Described:
             f"{path} is not compressed by quincunx: its config.json has quant_method "
             f"{settings.get('quant_method')!r}"
         )
-    report = _read(path / "quincunx-report.json")
-    layers, text = report["layers"], report["calibration"]
-    return Described(
-        model_type=str(config.get("model_type")),
-        recipe=str(settings["recipe"]["name"]),
-        bits=float(settings["bits"]),
-        stored_bits=float(report["bits per weight"]),
-        weights=int(report["weights"]),
-        bytes=sum(file.stat().st_size for file in path.glob("*.safetensors")),
-        kept=tuple(settings.get("modules_to_not_convert") or ()),
-        text=f"{text['source']}, {text['samples']} x {text['context']} tokens",
-        relative_loss=sum(n["relative_loss"] for n in layers) / max(len(layers), 1),
-        layers=tuple(layers),
-    )
+    try:
+        modules = settings["modules"].values()
+        common = {
+            "model_type": str(config.get("model_type")),
+            "recipe": str(settings["recipe"]["name"]),
+            "bits": float(settings["bits"]),
+            "weights": sum(e["in_features"] * e["out_features"] for e in modules),
+            "bytes": sum(file.stat().st_size for file in path.glob("*.safetensors")),
+            "kept": tuple(settings.get("modules_to_not_convert") or ()),
+        }
+        if not (path / REPORT).is_file():
+            return Described(**common)
+        report = _read(path / REPORT)
+        layers, text = report["layers"], report["calibration"]
+        return Described(
+            **common,
+            stored_bits=float(report["bits per weight"]),
+            text=f"{text['source']}, {text['samples']} x {text['context']} tokens",
+            relative_loss=sum(n["relative_loss"] for n in layers) / max(len(layers), 1),
+            layers=tuple(layers),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(
+            f"{path} holds descriptions that are not as quincunx writes them: "
+            f"{type(error).__name__} {error}"
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from quincunx._errors import ModelError
+from quincunx.compression.calibrate import check_ids
 from quincunx.nn.quantized_linear import QuantizedLinear
 
 __all__ = ["Evaluation", "Size", "evaluate", "size_of", "tokens_per_second"]
@@ -78,10 +79,17 @@ def evaluate(
         report: called with sequences done, and all.
 
     Raises:
-        ModelError: the ids are no table of at least two columns, or the vocabularies differ.
+        ModelError: the ids are no table of at least two columns of the model's tokens, or the
+            vocabularies differ.
     """
     if ids.ndim != 2 or ids.shape[1] < 2 or not len(ids):
         raise ModelError(f"token ids have shape {tuple(ids.shape)}; use [sequences, context >= 2]")
+    if original is not None and original.config.vocab_size != model.config.vocab_size:
+        raise ModelError(
+            f"the original has {original.config.vocab_size} tokens in its vocabulary, and the "
+            f"model {model.config.vocab_size}; compare a model with what it was made of"
+        )
+    check_ids(ids, model.config)
     nats: list[float] = []
     originals: list[float] = []
     divergences: list[float] = []
@@ -93,11 +101,6 @@ def evaluate(
         nats += _cross_entropy(ours, goal)
         if original is not None:
             theirs = _log_probabilities(original, some).to(ours.device)
-            if theirs.shape != ours.shape:
-                raise ModelError(
-                    f"the original has {theirs.shape[-1]} tokens in its vocabulary, and the model "
-                    f"{ours.shape[-1]}; compare a model with what it was made of"
-                )
             originals += _cross_entropy(theirs, goal)
             divergence = (theirs.exp() * (theirs - ours)).sum(-1)
             divergences += divergence.mean(1).double().tolist()

@@ -27,6 +27,8 @@ def output_moments(
     that its moments are the Hessian of the KL divergence, tokens taken as independent. One pass
     forward, which keeps what each block is given, and one backward, block by block, each run again.
 
+    A layer that nothing went through has none.
+
     Memory: the hidden states before every block, and a matrix [m, m] in float32 for each layer.
 
     Arguments:
@@ -61,7 +63,8 @@ def output_moments(
             tokens += start.shape[0] * start.shape[1]
         before[number] = []
         for name, total in sums.items():
-            moments[number, name] = (total / tokens).to(torch.float32)
+            if total.numel() > 1:  # otherwise an expert that no token went through
+                moments[number, name] = (total / tokens).to(torch.float32)
         release(number)
     return moments
 

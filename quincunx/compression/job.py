@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from quincunx._errors import ModelError
 from quincunx.compression.blocks import captured, linears
 from quincunx.compression.calibrate import MICRO, Stream, shard_of
 from quincunx.compression.layer import weights_of
 from quincunx.compression.ranks import Ranks
 from quincunx.compression.recipe import QuantizeRecipe
 
-__all__ = ["Job", "Progress", "matches", "start_streams"]
+__all__ = ["Job", "Progress", "matches", "patterns", "start_streams"]
 
 NARROW = 16  # a layer with fewer outputs, such as a gate, stays as it is
 
@@ -104,6 +105,18 @@ class Job:
 def matches(name: str, pattern: str) -> bool:
     """Say whether a pattern is the name, the end of it after a point, or fits it."""
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, "*." + pattern)
+
+
+def patterns(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return patterns; one may be given by itself.
+
+    Raises:
+        ModelError: they are no strings.
+    """
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(pattern, str) for pattern in found):
+        raise ModelError(f"include and skip are patterns of layers' names, not {given!r}")
+    return found
 
 
 def start_streams(

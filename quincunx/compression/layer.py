@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -82,9 +83,11 @@ def quantize_layer(
     if hessian is None:
         hessian = torch.eye(n, dtype=torch.float64, device=weights.device)
     _check_finite(weights, hessian, name)
+    unit = _unit(weights)
+    weights = weights / unit
     turned, moments, outer, more = _turned(weights, hessian, coding, output_hessian)
     rounding = _rounded(turned, moments, recipe, coding, outer)
-    scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32)
+    scale = torch.as_tensor(rounding.codebook.scale, dtype=torch.float32) * unit
     bias = getattr(layer, "bias", None)
     made = QuantizedLinear.of(
         coding,
@@ -94,7 +97,7 @@ def quantize_layer(
         bias=None if bias is None else bias.data,
         **{key: torch.as_tensor(value) for key, value in more.items()},
     )
-    error = made.dequantize().to(torch.float64) - weights
+    error = made.dequantize().to(torch.float64) / unit - weights
     loss = float(((error @ hessian) * error).sum())
     size = proxy_loss(weights, hessian)
     stored = sum(
@@ -105,7 +108,7 @@ def quantize_layer(
         shape=(m, n),
         bits=coding.bits,
         stored_bits=stored,
-        proxy_loss=loss,
+        proxy_loss=loss * unit**2,
         relative_loss=loss / size if size > 0 else 0.0,
         damping=recipe.damping,
         jitter=rounding.jitter,
@@ -139,6 +142,14 @@ def _turned(
         more |= {"output_left": left.left, "output_right": left.right}
         more |= {"input_left": right.left, "input_right": right.right}
     return problem.weights.to(torch.float32), problem.hessian.to(torch.float32), outer, more
+
+
+def _unit(weights: torch.Tensor) -> float:
+    """Return what to divide weights by whose squares float32 cannot hold; a power of two, or 1."""
+    size = float(weights.square().mean().sqrt())
+    if not size or 2.0**-40 < size < 2.0**40:
+        return 1.0
+    return 2.0 ** round(math.log2(size))
 
 
 def _check_finite(weights: torch.Tensor, hessian: torch.Tensor, name: str) -> None:

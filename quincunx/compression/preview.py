@@ -13,6 +13,7 @@ import torch
 
 from quincunx._errors import need_extra
 from quincunx.compression.blocks import linears
+from quincunx.compression.devices import device_of
 from quincunx.compression.layer import coding_of, quantize_layer, weights_of
 from quincunx.compression.ranks import Ranks
 from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
@@ -77,10 +78,12 @@ def preview(
     bits: float = 2,
     samples: int | None = None,
     context: int | None = None,
-    include: Sequence[str] = (),
-    skip: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     partial: bool = False,
     device: str | None = None,
+    texts: str | Path | None = None,
+    output: str | Path | None = None,
     **_: Any,
 ) -> Preview:
     """Look at a model folder, and try one small layer.
@@ -95,6 +98,8 @@ def preview(
         skip: patterns of names.
         partial: allow less than 90 % of the weights.
         device: where the work would be done.
+        texts: file or folder; None: the built-in text.
+        output: the folder that would be written.
 
     Raises:
         ModelError: what quantize_model would raise before its work.
@@ -102,23 +107,23 @@ def preview(
     """
     need_extra("transformers", "compression", "Looking at a language model")
     from quincunx.compression.huggingface.checkpoint import open_checkpoint
-    from quincunx.compression.huggingface.text import LONGEST, SAMPLES
-    from quincunx.compression.job import Job
+    from quincunx.compression.huggingface.text import SAMPLES, longest_of
+    from quincunx.compression.job import Job, patterns
     from quincunx.compression.quantize import check_bits, check_coverage
 
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
     check_bits(recipe, bits)
+    _check_paths(texts, output)
     checkpoint = open_checkpoint(model)
     skeleton = checkpoint.skeleton()
-    family = checkpoint.family
+    family, place = checkpoint.family, device_of(device)
     blocks = skeleton.get_submodule(family.blocks)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     job = Job(
         recipe=recipe,
         bits=bits,
         seed=0,
-        include=tuple(include),
-        skip=tuple(skip),
+        include=patterns(include),
+        skip=patterns(skip),
         prefix=family.blocks + ".",
         kept=family.kept,
         device=place,
@@ -131,8 +136,7 @@ def preview(
     weights = sum(row.weights for row in listed)
     whole = sum(p.numel() for p in skeleton.parameters())
     before = sum(path.stat().st_size for path in set(checkpoint.files.values()))
-    longest = getattr(checkpoint.config, "max_position_embeddings", None) or LONGEST
-    tokens = (samples or SAMPLES) * (context or min(longest, LONGEST))
+    tokens = (samples or SAMPLES) * longest_of(checkpoint.config, context)
     hidden = 4 * tokens * int(checkpoint.config.hidden_size)
     outer = sum(p.numel() for n, p in skeleton.named_parameters() if not n.startswith(job.prefix))
     rate, speed = _trial(recipe, bits, place)
@@ -147,6 +151,17 @@ def preview(
         disk=2 * hidden,
         seconds=weights / rate + products / speed,
     )
+
+
+def _check_paths(texts: str | Path | None, output: str | Path | None) -> None:
+    """Refuse what the job would refuse later."""
+    from quincunx.compression.huggingface.text import read_texts
+    from quincunx.compression.journal import check_output
+
+    if output is not None:
+        check_output(Path(output))
+    if texts is not None:
+        read_texts(texts)
 
 
 def _rows(blocks: torch.nn.ModuleList, job: Any) -> tuple[Row, ...]:

@@ -14,7 +14,8 @@ from quincunx._errors import ModelError, need_extra
 from quincunx.compression.allocate import allocate, choices
 from quincunx.compression.blocks import linears, stages
 from quincunx.compression.calibrate import Stream, moments
-from quincunx.compression.job import Job, Progress, matches
+from quincunx.compression.devices import device_of
+from quincunx.compression.job import Job, Progress, matches, patterns
 from quincunx.compression.layer import coding_of, quantize_layer, seed_of, weights_of
 from quincunx.compression.ranks import ranks
 from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
@@ -45,8 +46,8 @@ def quantize_model(
     seed: int = 0,
     samples: int | None = None,
     context: int | None = None,
-    include: Sequence[str] = (),
-    skip: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     partial: bool = False,
     report: Callable[[Progress], None] | None = None,
 ) -> Report:
@@ -75,8 +76,7 @@ def quantize_model(
         report: called with the progress.
 
     Returns:
-        What was done, layer by layer. After an error a model in memory is partly changed, and has
-        to be loaded again; a folder is as it was.
+        What was done, layer by layer. After an error the model is as it was.
 
     Raises:
         ModelError: an argument does not fit, weights are not finite, the text is too short, or the
@@ -93,22 +93,24 @@ def quantize_model(
 
     recipe = recipe_of(recipe) if isinstance(recipe, str) else recipe
     check_bits(recipe, bits)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device_of(device)
     source = sources.open_source(model, output, tokenizer, place)
-    text = source.calibrate(texts, samples, context, seed)
     job = Job(
         recipe=recipe,
         bits=float(bits),
         seed=seed,
-        include=tuple(include),
-        skip=tuple(skip),
+        include=patterns(include),
+        skip=patterns(skip),
         prefix=source.family.blocks + ".",
         kept=source.family.kept,
         device=place,
         ranks=ranks(),
         report=report,
     )
-    return _done(job, source, text, check_coverage(source.blocks, job, partial), str(output or ""))
+    with source.restored(recipe):
+        text = source.calibrate(texts, samples, context, seed)
+        kept = check_coverage(source.blocks, job, partial)
+        return _done(job, source, text, kept, str(output or ""))
 
 
 def _done(job: Job, source: Any, text: Any, kept: dict[str, int], output: str) -> Report:
@@ -164,6 +166,12 @@ def check_coverage(blocks: torch.nn.ModuleList, job: Job, partial: bool) -> dict
     for number, block in enumerate(blocks):
         start = f"{job.prefix}{number}."
         names = set(job.names(number, block))
+        experts = {name for name in linears(block) if ".experts." in name}
+        if experts & names and not experts <= names:
+            raise ModelError(
+                f"the experts of {start[:-1]} have {len(experts)} layers, of which the patterns "
+                f"leave out {len(experts - names)}; a file holds all as codes, or none"
+            )
         known = {f"{name}.weight" for name in linears(block)}
         for name, parameter in block.named_parameters():
             if parameter.ndim < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ class Experts(torch.nn.Module):
     """``sum_k p_k down_k(act(gate_k(x)) * up_k(x))`` over the experts that a router chose.
 
     Children are named 0, 1, ..., each with ``gate_proj``, ``up_proj`` and ``down_proj``: the names
-    that files have.
+    that files have. ``origin`` is the class of transformers that they stand for.
     """
 
     def __init__(
@@ -40,13 +41,16 @@ class Experts(torch.nn.Module):
             expert.down_proj = torch.nn.Linear(intermediate, hidden, bias=False)
             self.add_module(str(number), expert)
         self.num_experts = count
+        self.origin: type[torch.nn.Module] | None = None
 
     @classmethod
     def like(cls, fused: torch.nn.Module) -> Experts:
         """Make experts of the sizes of transformers' fused ones; on the meta device."""
         count, hidden, intermediate = fused.down_proj.shape
         with torch.device("meta"):
-            return cls(count, hidden, intermediate, fused.act_fn)
+            experts = cls(count, hidden, intermediate, fused.act_fn)
+        experts.origin = type(fused)
+        return experts
 
     @classmethod
     def of(cls, fused: torch.nn.Module) -> Experts:
@@ -62,6 +66,23 @@ class Experts(torch.nn.Module):
             ):
                 expert.get_submodule(name).weight = torch.nn.Parameter(weights[number])
         return experts
+
+    def fused(self, config: Any) -> torch.nn.Module:
+        """Return the experts as transformers has them; all are plain linear layers.
+
+        Arguments:
+            config: of the model.
+        """
+        assert self.origin is not None
+        with torch.device("meta"):
+            found = self.origin(config)
+        children = [self.get_submodule(str(number)) for number in range(self.num_experts)]
+        gates = [torch.cat((c.gate_proj.weight, c.up_proj.weight)) for c in children]
+        found.gate_up_proj = torch.nn.Parameter(torch.stack(gates).detach())
+        found.down_proj = torch.nn.Parameter(
+            torch.stack([c.down_proj.weight for c in children]).detach()
+        )
+        return found
 
     def forward(
         self, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor

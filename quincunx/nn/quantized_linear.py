@@ -215,7 +215,15 @@ class QuantizedLinear(torch.nn.Module):
     # torch.compile takes what is around the layer; the codes' loops are no graph of tensors.
     @torch.compiler.disable
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the outputs [..., m] of inputs [..., n], in their type."""
+        """Return the outputs [..., m] of inputs [..., n], in their type.
+
+        Under ``torch.autocast`` the layer keeps to float32 within: transforms of 16 bits would
+        lose what the codes have.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            return self._product(x)
+
+    def _product(self, x: torch.Tensor) -> torch.Tensor:
         y = x.to(torch.float32)
         if self.coding.channel_scale:
             y = y / self.channel_scale

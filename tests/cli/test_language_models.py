@@ -51,6 +51,39 @@ def test_inspect_describes(out):
     assert json.loads(run("inspect", out, "--json").output)["weights"] == 4_718_592
 
 
+def test_inspect_describes_what_transformers_wrote(out, tmp_path):
+    import quincunx
+
+    quincunx.load(out)[0].save_pretrained(tmp_path)
+    result = run("inspect", tmp_path)
+    assert result.exit_code == 0 and "4,718,592 weights" in result.output, result.output
+    (tmp_path / "quincunx-report.json").write_text('{"layers": 3}')
+    result = run("inspect", tmp_path)
+    assert result.exit_code == 2 and "not as quincunx writes" in result.output
+
+
+def test_distill_writes_a_better_model(out, tmp_path):
+    better, text = tmp_path / "better", tmp_path / "text.txt"
+    text.write_text("The module returns the value of its argument.\n" * 2000)
+    options = ("--original", "reference", "--text", text, "--samples", 40, "--context", 32)
+    result = run("distill", out, better, *options, "--epochs", 1, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["after"] < found["before"]
+    assert "calibrated on" in run("inspect", better).output
+    assert "quincunx[compression]" in (better / "config.json").read_text()
+    measured = [
+        json.loads(
+            run("evaluate", folder, *options[:4], "--samples", 8, "--context", 32, "--json").output
+        )["divergence"]
+        for folder in (out, better)
+    ]
+    assert measured[1] < measured[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["better", "text.txt"]
+    result = run("distill", "reference", tmp_path / "no", "--original", "reference")
+    assert result.exit_code == 2 and "not compressed" in result.output
+
+
 def test_generate_writes(out):
     first = run("generate", out, "Return the", "--tokens", 8, "--seed", 1)
     again = run("generate", out, "Return the", "--tokens", 8, "--seed", 1)

@@ -114,7 +114,7 @@ def test_another_jobs_folder_is_left_alone(folder, tmp_path, monkeypatch):
         quantize_model(folder, GRID, token_ids(), bits=3, output=out)
     monkeypatch.undo()
     before = contents(tmp_path / "out.partial")
-    with pytest.raises(ModelError, match="another job: bits, seed differ"):
+    with pytest.raises(ModelError, match=r"bits was 3\.0, and is 4\.0, seed was 0, and is"):
         quantize_model(folder, GRID, token_ids(), bits=4, output=out, seed=1)
     assert contents(tmp_path / "out.partial") == before
     quantize_model(folder, GRID, token_ids(), bits=3, output=out)

@@ -17,6 +17,7 @@ class Family:
 
     Attributes:
         blocks: path of the list of decoder blocks in the model with its head.
+        transposed: whether its linear layers are GPT-2's ``Conv1D``, with weights [in, out].
         experts: path of the experts in a block, or None. Transformers keeps them as two tensors
             ``gate_up_proj`` [E, 2 I, H] and ``down_proj`` [E, H, I].
         kept: endings of names of matrices in a block that stay as they are: routers.
@@ -25,6 +26,7 @@ class Family:
     """
 
     blocks: str = "model.layers"
+    transposed: bool = False
     experts: str | None = None
     kept: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
@@ -48,7 +50,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "gemma2": Family(),
         "gemma3_text": Family(),
         "opt": Family(blocks="model.decoder.layers"),
-        "gpt2": Family(blocks="transformer.h"),
+        "gpt2": Family(blocks="transformer.h", transposed=True),
         "mixtral": Family(experts="mlp.experts", kept=("mlp.gate.weight",), renamed=_MIXTRAL),
         "qwen2_moe": Family(
             experts="mlp.experts",

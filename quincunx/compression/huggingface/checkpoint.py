@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from quincunx._errors import FileFormatError, ModelError
 from quincunx.compression.huggingface.architectures import Family, family_of
 from quincunx.nn.experts import Experts
 
-__all__ = ["Checkpoint", "open_checkpoint", "separate_experts"]
+__all__ = ["Checkpoint", "local", "open_checkpoint", "separate_experts"]
 
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 INDEX = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
 TRAVEL = (
@@ -75,7 +77,25 @@ class Checkpoint:
         with _no_parameters():
             model = AutoModelForCausalLM.from_config(self.config, dtype=torch.float32)
         separate_experts(model, self.family, Experts.like)
+        self._check_complete(model)
         return model.eval()
+
+    def _check_complete(self, model: torch.nn.Module) -> None:
+        """Refuse a folder that lacks tensors of the model.
+
+        Raises:
+            FileFormatError: it does.
+        """
+        names: dict[int, list[str]] = {}  # of one parameter; tied ones have several
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+        lost = [some[0] for some in names.values() if all(self.find(n) is None for n in some)]
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            raise FileFormatError(
+                f"{self.folder} has no tensor {lost[0]}{more}; the checkpoint is not complete, or "
+                f"does not fit its config.json"
+            )
 
     def names_in_file(self, name: str) -> Iterator[str]:
         """Return what a tensor of the model may be called in files, likeliest first."""
@@ -164,19 +184,14 @@ def separate_experts(model: torch.nn.Module, family: Family, make: Any) -> None:
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a model folder.
+    """Open a model folder, or one of the hub, which is downloaded first.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: there is no such folder, nor a model of that name on the hub.
         FileFormatError: it is no model folder, or has no weights in safetensors.
         ModelError: it is quantized already, or of an unknown family.
     """
-    folder = Path(path)
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"there is no folder {folder}; give a folder with config.json and model.safetensors, "
-            f"or the name of a model of the hub that was downloaded"
-        )
+    folder = local(path)
     if not (folder / "config.json").is_file():
         raise FileFormatError(f"{folder} is no model folder: it has no config.json")
     try:
@@ -192,6 +207,30 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
             raise
         raise FileFormatError(f"{folder}/config.json cannot be read: {_first(error)}") from None
     return Checkpoint(folder, config, family_of(config.model_type), _files(folder))
+
+
+def local(path: str | Path) -> Path:
+    """Return a model's folder; a name such as ``owner/model`` is looked up on the hub.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    folder = Path(path)
+    if folder.exists():
+        return folder
+    where = f"there is no folder {folder}"
+    if not HUB_NAME.fullmatch(str(path)):
+        raise FileNotFoundError(f"{where}; give one with config.json and model.safetensors")
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = [*TRAVEL, "*.json", "*.safetensors"]
+        return Path(snapshot_download(str(path), allow_patterns=wanted))
+    except Exception as error:  # of many kinds: no network, no such model, no permission
+        raise FileNotFoundError(
+            f"{where}, and it cannot be had from the hub ({_first(error)}); give a folder with "
+            f"config.json and model.safetensors"
+        ) from None
 
 
 def _files(folder: Path) -> dict[str, Path]:

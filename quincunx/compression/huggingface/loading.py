@@ -5,25 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import quincunx.compression.huggingface  # noqa: F401 - teaches transformers
 from quincunx._errors import FileFormatError
+from quincunx.compression.huggingface.checkpoint import local
 
-__all__ = ["device_of", "load", "quiet"]
-
-
-def device_of(asked: str | None) -> torch.device:
-    """Return the device asked for, or a GPU if there is one."""
-    return torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+__all__ = ["load", "quiet"]
 
 
 def load(folder: str | Path, **options: Any) -> tuple[Any, Any]:
     """Do what :func:`quincunx.load` says."""
-    path = Path(folder)
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}; give that of a model")
+    path = local(folder)
     if not (path / "config.json").is_file():
         raise FileFormatError(f"{path} is no model folder: it has no config.json")
     model = AutoModelForCausalLM.from_pretrained(path, **options).eval()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import (
     HfQuantizer,
     register_quantization_config,
@@ -23,7 +24,14 @@ from quincunx.compression.recipe import QuantizeRecipe, recipe_of
 from quincunx.nn.experts import Experts
 from quincunx.nn.quantized_linear import QuantizedLinear, dense_linear
 
-__all__ = ["NEEDS", "QuincunxConfig", "QuincunxQuantizer", "attach", "quantized_layers"]
+__all__ = [
+    "NEEDS",
+    "QuincunxConfig",
+    "QuincunxQuantizer",
+    "attach",
+    "fuse_experts",
+    "quantized_layers",
+]
 
 METHOD = "quincunx"
 NEEDS = (
@@ -76,12 +84,44 @@ class QuincunxConfig(QuantizationConfigMixin):
         self.quant_method = METHOD
         self.bits = bits
         self.recipe = recipe.to_json()
-        self.modules = {name: dict(entry) for name, entry in (modules or {}).items()}
+        self.modules = _entries(modules or {})
         self.modules_to_not_convert = modules_to_not_convert
         self.seed = seed
         self.format_version = format_version
         if not self.modules and bits not in choices(recipe.codebook):
             raise ModelError(f"bits is {bits}; {recipe.name} has {choices(recipe.codebook)}")
+
+
+def _entries(modules: Any) -> dict[str, dict[str, Any]]:
+    """Return the descriptions of layers.
+
+    Raises:
+        FileFormatError: they are none.
+    """
+    if not isinstance(modules, Mapping) or not all(
+        isinstance(entry, Mapping) and "sha256" in entry for entry in modules.values()
+    ):
+        raise FileFormatError(
+            "config.json does not describe the quantized layers: modules has to hold, for each "
+            "name, what quincunx wrote, with its sha256. Copy or download the model again"
+        )
+    return {str(name): dict(entry) for name, entry in modules.items()}
+
+
+def _here(model: Any, name: str) -> str:
+    """Return what a layer is called in a model with or without its head.
+
+    Raises:
+        FileFormatError: the model has no such layer.
+    """
+    prefix = f"{model.base_model_prefix}."
+    for found in (name, name.removeprefix(prefix), prefix + name):
+        try:
+            model.get_submodule(found)
+            return found
+        except AttributeError:
+            continue
+    raise FileFormatError(f"config.json describes the layer {name}, which this model does not have")
 
 
 class QuincunxQuantizer(HfQuantizer):
@@ -111,16 +151,12 @@ class QuincunxQuantizer(HfQuantizer):
             from quincunx.compression.huggingface.checkpoint import separate_experts
 
             separate_experts(model, family, Experts.like)
+        settings.modules = {_here(model, n): entry for n, entry in settings.modules.items()}
         for name, entry in settings.modules.items():
-            try:
-                model.get_submodule(name)
-            except AttributeError:
-                raise FileFormatError(
-                    f"config.json describes the layer {name}, which this model does not have"
-                ) from None
             model.set_submodule(name, layer_of(entry, name))
             # Some families draw a layer's first weights from the module around it, by name.
             model.get_submodule(name.rpartition(".")[0])._is_hf_initialized = True
+        _check_experts(model)
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> None:
         settings = self.quantization_config
@@ -162,11 +198,19 @@ class QuincunxQuantizer(HfQuantizer):
         self.quantization_config.modules = {
             name: entry_of(layer) for name, layer in quantized_layers(model).items()
         }
-        return {**model.state_dict(), **guards(self.quantization_config.modules)}, {}
+        tensors = model.state_dict()
+        for name in _transposed(model):  # layers that an adapter was merged into
+            tensors[f"{name}.weight"] = tensors[f"{name}.weight"].T.contiguous()
+        return {**tensors, **guards(self.quantization_config.modules)}, {}
 
-    def _dequantize(self, model: Any, dtype: torch.dtype | None = None) -> Any:
+    def _dequantize(self, model: Any, dtype: torch.dtype | str | None = None) -> Any:
+        if isinstance(dtype, str):  # so transformers leaves it in the configuration when it saves
+            dtype = getattr(torch, dtype.removeprefix("torch."))
         for name, layer in quantized_layers(model).items():
             model.set_submodule(name, dense_linear(layer, dtype or model.dtype))
+        for name in _transposed(model):
+            model.set_submodule(name, _conv1d(model.get_submodule(name)))
+        fuse_experts(model)
         return model
 
     def is_serializable(self) -> bool:
@@ -193,9 +237,19 @@ def quantized_layers(model: torch.nn.Module) -> dict[str, QuantizedLinear]:
     }
 
 
+def fuse_experts(model: Any) -> None:
+    """Give experts that hold no codes the form that transformers has for them."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, Experts) and not quantized_layers(module):
+            model.set_submodule(name, module.fused(model.config))
+
+
 def guards(modules: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return empty tensors by the names of weights that are codes now."""
-    return {f"{name}.weight": torch.empty(0) for name in modules if ".experts." not in name}
+    fused = {name.partition(".experts.")[0] for name in modules if ".experts." in name}
+    found = {f"{name}.weight": torch.empty(0) for name in modules if ".experts." not in name}
+    # Of three dimensions, because transformers cuts it apart when it saves.
+    return found | {f"{name}.experts.gate_up_proj": torch.zeros(1, 2, 1) for name in sorted(fused)}
 
 
 def attach(model: Any, settings: QuincunxConfig) -> None:
@@ -211,7 +265,23 @@ def attach(model: Any, settings: QuincunxConfig) -> None:
 def _expect_guards(model: Any) -> None:
     """Let a model overlook the empty weights."""
     ignored = set(model._keys_to_ignore_on_load_unexpected or ())
-    model._keys_to_ignore_on_load_unexpected = ignored | {r"\.weight$"}
+    model._keys_to_ignore_on_load_unexpected = ignored | {r"\.weight$", r"\.gate_up_proj$"}
+
+
+def _check_experts(model: Any) -> None:
+    """Refuse blocks of which only some experts are described: files cannot hold the others.
+
+    Raises:
+        FileFormatError: there are such.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, Experts):
+            lost = [n for n, m in module.named_modules() if isinstance(m, torch.nn.Linear)]
+            if lost and quantized_layers(module):
+                raise FileFormatError(
+                    f"config.json does not describe the layer {name}.{lost[0]}, and describes "
+                    f"other experts of its block. Copy or download the model again"
+                )
 
 
 def _check_on_the_fly(model: Any) -> None:
@@ -229,6 +299,28 @@ def _check_on_the_fly(model: Any) -> None:
             f"are in layers that can be quantized while they are loaded; use quincunx quantize, "
             f"or quantize_model on the loaded model"
         )
+
+
+def _transposed(model: Any) -> list[str]:
+    """Return the plain linear layers that stand where transformers has ``Conv1D``."""
+    family = FAMILIES.get(model.config.model_type)
+    if family is None or not family.transposed:
+        return []
+    inside = family.blocks.rpartition(".")[2] + "."
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and inside in f".{name}"
+    ]
+
+
+def _conv1d(layer: torch.nn.Linear) -> Conv1D:
+    """Return the layer as GPT-2 has it."""
+    with torch.device("meta"):
+        found = Conv1D(layer.out_features, layer.in_features)
+    found.weight = torch.nn.Parameter(layer.weight.detach().T.contiguous())
+    found.bias = layer.bias
+    return found
 
 
 def _left_out(model: Any, settings: QuincunxConfig) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors import safe_open
 from quincunx._atomic import atomic_write
 from quincunx._errors import ModelError
 from quincunx.compression.blocks import Batches, captured
-from quincunx.compression.calibrate import MICRO, Stream
+from quincunx.compression.calibrate import MICRO, Stream, check_ids
 from quincunx.compression.fisher import output_moments
 from quincunx.compression.huggingface import plugin, text
 from quincunx.compression.huggingface.architectures import family_of
@@ -29,10 +30,11 @@ from quincunx.compression.huggingface.checkpoint import (
 from quincunx.compression.job import Job, start_streams
 from quincunx.compression.journal import Journal, check_output, write_tensors
 from quincunx.compression.packed import entry_of
+from quincunx.compression.recipe import QuantizeRecipe
 from quincunx.compression.report import LayerReport, Report
 from quincunx.nn.experts import Experts
 
-__all__ = ["Folder", "Memory", "open_source"]
+__all__ = ["Folder", "Memory", "calibrated", "open_source"]
 
 Work = Callable[..., list[LayerReport]]
 REPORT = "quincunx-report.json"
@@ -62,17 +64,47 @@ class Memory:
     """A model of transformers, changed in place."""
 
     def __init__(self, model: Any, tokenizer: Any, device: torch.device) -> None:
-        """Cut experts apart.
+        """Look at the model.
 
         Raises:
-            ModelError: the model is quantized, or of an unknown family.
+            ModelError: the model is quantized, of an unknown family, or none with a head.
         """
         if plugin.quantized_layers(model) or getattr(model, "is_quantized", False):
             raise ModelError("the model is quantized already; give the original")
         self.model, self.tokenizer, self.device = model, tokenizer, device
         self.family = family_of(model.config.model_type)
-        separate_experts(model, self.family, Experts.of)
-        self.blocks = model.get_submodule(self.family.blocks)
+        if any(hasattr(module, "lora_A") for module in model.modules()):
+            raise ModelError("the model has adapters; give model.merge_and_unload(), or the base")
+        try:
+            self.blocks = model.get_submodule(self.family.blocks)
+        except AttributeError:
+            raise ModelError(
+                f"{type(model).__name__} has no {self.family.blocks}; give the model with its "
+                f"head, as AutoModelForCausalLM loads it"
+            ) from None
+
+    @contextmanager
+    def restored(self, recipe: QuantizeRecipe) -> Iterator[None]:
+        """Cut experts apart; after an error, put back all that was replaced or trained."""
+        modules = [
+            (parent, name, child)
+            for parent in list(self.model.modules())
+            for name, child in parent.named_children()
+        ]
+        parameters = list(self.model.parameters())
+        types = [p.dtype for p in parameters]
+        values = [p.detach().clone() for p in parameters] if recipe.tune else None
+        try:
+            separate_experts(self.model, self.family, Experts.of)
+            yield
+        except BaseException:
+            for parent, name, child in modules:
+                parent._modules[name] = child
+            for place, (parameter, dtype) in enumerate(zip(parameters, types, strict=True)):
+                parameter.data = parameter.data.to(dtype)
+                if values is not None:
+                    parameter.data.copy_(values[place])
+            raise
 
     def calibrate(
         self, texts: Any, samples: int | None, context: int | None, seed: int
@@ -80,7 +112,7 @@ class Memory:
         """Return the tokens to calibrate on."""
         if self.tokenizer is None and not isinstance(texts, torch.Tensor):
             raise ModelError("a model in memory needs tokenizer=..., or token ids for texts")
-        return _calibration(texts, self.tokenizer, self.model.config, samples, context, seed)
+        return calibrated(texts, self.tokenizer, self.model.config, samples, context, seed)
 
     def walk(self, job: Job, ids: torch.Tensor, work: Work) -> list[LayerReport]:
         """Call ``work`` with each block in float32, and the hidden states before it."""
@@ -111,17 +143,20 @@ class Memory:
     def output_moments(self, job: Job, ids: torch.Tensor) -> Any:
         """Return output Hessians; the model is in float32 for that long."""
         types = {name: p.dtype for name, p in self.model.named_parameters()}
+        training, home = self.model.training, next(self.model.parameters()).device
         self.model.eval().to(job.device, torch.float32)
         try:
             return _outer(
                 self.model, self.blocks, job, ids, self.blocks.__getitem__, lambda _: None
             )
         finally:
+            self.model.to(home).train(training)
             for name, parameter in self.model.named_parameters():
                 parameter.data = parameter.data.to(types[name])
 
     def finish(self, job: Job, report: Report) -> None:
         """Tell the model what it is now."""
+        plugin.fuse_experts(self.model)
         settings = plugin.QuincunxConfig(
             bits=_mean(job, report),
             recipe=report.recipe,
@@ -152,12 +187,21 @@ class Folder:
         self.blocks = self.model.get_submodule(self.family.blocks)
         self.journal: Journal | None = None
 
+    @contextmanager
+    def restored(self, _: QuantizeRecipe) -> Iterator[None]:
+        """Change nothing: a folder's model is only read. Let go of the journal in the end."""
+        try:
+            yield
+        finally:
+            if self.journal is not None:
+                self.journal.close()
+
     def calibrate(
         self, texts: Any, samples: int | None, context: int | None, seed: int
     ) -> text.Calibration:
         """Return the tokens to calibrate on."""
         tokenizer = None if isinstance(texts, torch.Tensor) else self.checkpoint.tokenizer()
-        return _calibration(texts, tokenizer, self.checkpoint.config, samples, context, seed)
+        return calibrated(texts, tokenizer, self.checkpoint.config, samples, context, seed)
 
     def _fill_outer(self) -> None:
         """Read what comes before the blocks."""
@@ -269,7 +313,11 @@ class Folder:
                 tensors[prefix + name] = tensor
                 continue
             original = self.checkpoint.tensor(prefix + name)
-            tensors[prefix + name] = tensor.to(original.dtype) if job.recipe.tune else original
+            # Experts that stay as they are keep their names in files, which transformers fuses.
+            kept = self.checkpoint.find(prefix + name) if ".experts." in name else None
+            tensors[kept or prefix + name] = (
+                tensor.to(original.dtype) if job.recipe.tune else original
+            )
         tensors |= {prefix + name: t for name, t in plugin.guards(layers).items()}
         notes = [
             {**_plain(note), "entry": entry_of(layers[note.name.removeprefix(prefix)])}
@@ -362,26 +410,32 @@ def _outer(
     return output_moments(model, blocks, found, names, load, release, seed=job.seed)
 
 
-def _calibration(
+def calibrated(
     texts: Any, tokenizer: Any, config: Any, samples: int | None, context: int | None, seed: int
 ) -> text.Calibration:
-    """Return tokens of whatever was given."""
+    """Return tokens of whatever was given: strings, a path, token ids, or None.
+
+    Raises:
+        ModelError: there are too few, or the model does not have them.
+    """
     if isinstance(texts, torch.Tensor):
-        return text.given_ids(texts)
-    longest = getattr(config, "max_position_embeddings", None) or text.LONGEST
-    if context is not None and context > longest:
-        raise ModelError(f"context is {context}; the model takes {longest} tokens")
+        given = text.given_ids(texts)
+        check_ids(given.ids, config)
+        return given
+    context = text.longest_of(config, context)
     source = "texts given"
     if isinstance(texts, (str, Path)):
         source, texts = Path(texts).name, text.read_texts(texts)
-    return text.calibration(
+    found = text.calibration(
         texts,
         tokenizer,
         samples=samples,
-        context=context or min(longest, text.LONGEST),
+        context=context,
         seed=seed,
         source=source,
     )
+    check_ids(found.ids, config)
+    return found
 
 
 def _wide(inputs: dict[int, Any]) -> dict[int, Any]:

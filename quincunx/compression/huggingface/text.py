@@ -14,7 +14,7 @@ import torch
 from quincunx._errors import ModelError
 from quincunx.reference import documentation
 
-__all__ = ["Calibration", "built_in", "calibration", "read_texts"]
+__all__ = ["Calibration", "built_in", "calibration", "given_ids", "longest_of", "read_texts"]
 
 SAMPLES = 128
 LONGEST = 2048  # tokens of a sample, unless asked for
@@ -121,6 +121,18 @@ def calibration(
     ids = torch.tensor(some[: whole * context]).reshape(whole, context)[chosen]
     digest = hashlib.sha256(ids.numpy().astype("<i8").tobytes()).hexdigest()
     return Calibration(ids, source, digest)
+
+
+def longest_of(config: Any, context: int | None) -> int:
+    """Return the tokens of a sample: what is asked for, or what a model takes, at most 2,048.
+
+    Raises:
+        ModelError: the model does not take so many.
+    """
+    most = getattr(config, "max_position_embeddings", None) or LONGEST
+    if context is not None and context > most:
+        raise ModelError(f"context is {context}; the model takes {most} tokens")
+    return context or min(most, LONGEST)
 
 
 def given_ids(ids: torch.Tensor | Sequence[Sequence[int]]) -> Calibration:

@@ -11,7 +11,8 @@ import torch
 from transformers import TextIteratorStreamer
 
 from quincunx._errors import ModelError
-from quincunx.compression.huggingface.loading import device_of, load
+from quincunx.compression.devices import device_of
+from quincunx.compression.huggingface.loading import load
 
 __all__ = ["continue_text", "write"]
 
@@ -24,8 +25,9 @@ def write(
     Raises:
         ModelError: the folder has no tokenizer, or the prompt is empty.
     """
+    place = device_of(device)
     model, tokenizer = load(folder)
-    return continue_text(model.to(device_of(device)), tokenizer, prompt, **settings)
+    return continue_text(model.to(place), tokenizer, prompt, **settings)
 
 
 def continue_text(
@@ -50,13 +52,20 @@ def continue_text(
         seed: of the draws.
 
     Raises:
-        ModelError: there is no tokenizer, or the prompt is empty.
+        ModelError: there is no tokenizer, the prompt is empty, or the text longer than the model's.
     """
     if tokenizer is None:
         raise ModelError("the model's folder has no tokenizer; text needs one")
     encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=True)
     if not encoded["input_ids"].numel():
         raise ModelError("the prompt is empty; give the beginning of a text")
+    longest = getattr(model.config, "max_position_embeddings", None)
+    length = encoded["input_ids"].shape[1]
+    if longest and length + tokens > longest:
+        raise ModelError(
+            f"the prompt has {length} tokens, and {tokens} are to follow: more than the model's "
+            f"{longest}; ask for fewer (--tokens), or give a shorter prompt"
+        )
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     torch.manual_seed(seed)
     drawing = {"temperature": temperature, "top_k": top_k} if temperature > 0 else {}

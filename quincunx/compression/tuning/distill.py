@@ -61,9 +61,8 @@ def distill(
     held_out = batches[HELD_OUT - 1 :: HELD_OUT]
     learned = [b for n, b in enumerate(batches) if n % HELD_OUT != HELD_OUT - 1]
     if not held_out or not learned:
-        raise ModelError(
-            f"{len(ids)} sequences are too few to train on; give at least {HELD_OUT * batch}"
-        )
+        least_many = HELD_OUT * batch
+        raise ModelError(f"{len(ids)} sequences are too few to train on; give {least_many} or more")
     optimizer, parameters = _prepared(model, layers, rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(epochs * len(learned), 1))
 
@@ -74,6 +73,8 @@ def distill(
     least, best = score(), [p.detach().clone() for p in parameters]
     order = random.Random(seed)
     done = 0
+    if report is not None:
+        report(0, epochs * len(learned), least)
     with decoded(model), torch.enable_grad():
         for _ in range(epochs):
             order.shuffle(learned)

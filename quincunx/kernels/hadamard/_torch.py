@@ -10,7 +10,7 @@ import torch
 __all__ = ["differentiable"]
 
 
-class _Symmetric(torch.autograd.Function):
+class _Symmetric(torch.autograd.Function):  # type: ignore[misc]
     """A product with a symmetric matrix, whose gradient is the same product."""
 
     @staticmethod
