@@ -17,6 +17,7 @@ from quincunx.compression.calibrate import Stream, moments
 from quincunx.compression.devices import device_of
 from quincunx.compression.job import Job, Progress, matches, patterns
 from quincunx.compression.layer import coding_of, quantize_layer, seed_of, weights_of
+from quincunx.compression.memory import give_back
 from quincunx.compression.ranks import ranks
 from quincunx.compression.recipe import QTIP, QuantizeRecipe, recipe_of
 from quincunx.compression.report import LayerReport, Report
@@ -232,6 +233,7 @@ def _quantize_block(
         began = time.perf_counter()
         firsts = [group[0] for group in stage.groups]
         seen = moments(block, firsts, stream, inputs, job.ranks)
+        give_back()
         job.clock("moments", began)
         began = time.perf_counter()
         work = [(name, group[0]) for group in stage.groups for name in group]
@@ -242,6 +244,7 @@ def _quantize_block(
             block.set_submodule(name, made)
             layers[name] = note
             job.finished += note.weights
+            give_back()
             job.say(f"block {number}: {name}")
         job.clock("rounding", began)
         if job.recipe.tune:
@@ -251,6 +254,7 @@ def _quantize_block(
             job.clock("tuning", began)
     began = time.perf_counter()
     stream.advance(block, inputs)
+    give_back()
     job.clock("forward", began)
     log.info("block %d: %d layers", number, len(layers))
     return [layers[name] for name in names]
