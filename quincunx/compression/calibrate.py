@@ -10,6 +10,7 @@ import torch
 
 from quincunx._errors import ModelError
 from quincunx.compression.blocks import run_block, watched
+from quincunx.compression.memory import give_back
 from quincunx.compression.ranks import SHARDS, OrderedSum, Ranks
 from quincunx.nn.quantized_linear import decoded
 
@@ -102,6 +103,7 @@ def moments(
                 watched(block, firsts, stream.hidden[number], inputs, see)
         for name in firsts:
             sums[name].add(shard, parts.pop(name))
+        give_back()
     found = {}
     for name, n in widths.items():
         total = sums.pop(name).total()

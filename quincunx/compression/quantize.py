@@ -233,7 +233,6 @@ def _quantize_block(
         began = time.perf_counter()
         firsts = [group[0] for group in stage.groups]
         seen = moments(block, firsts, stream, inputs, job.ranks)
-        give_back()
         job.clock("moments", began)
         began = time.perf_counter()
         work = [(name, group[0]) for group in stage.groups for name in group]
