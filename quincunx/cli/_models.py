@@ -1,10 +1,16 @@
 """What commands on language models share."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from quincunx.compression.evaluate import Evaluation, Size
+
+Context = Annotated[int, typer.Option("--context", help="Tokens of each; 0: the model's, to 2048.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def folder_of(model: str) -> str:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from quincunx.cli._models import AsJson, Context, Device
+
 DISTILL_HELP = """Train a compressed model to predict as its original does.
 
 The codes stay as they are; signs, scales, norms and the head are trained on
@@ -19,12 +21,9 @@ Out = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write; ne
 Original = Annotated[str, typer.Option("--original", help="The model before compression.")]
 TextOption = Annotated[str, typer.Option("--text", help="Text to train on, file or folder.")]
 Samples = Annotated[int, typer.Option("--samples", help="Windows of text; 0: 512.")]
-Context = Annotated[int, typer.Option("--context", help="Tokens of each; 0: the model's, to 2048.")]
 Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the text.")]
 Rate = Annotated[float, typer.Option("--rate", help="Multiplies learning rates.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of places in the text and of their order.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def distill(

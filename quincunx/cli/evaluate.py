@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quincunx.cli._models import AsJson, Context, Device
+
 if TYPE_CHECKING:
     from quincunx.compression.evaluate import Evaluation, Size
 
@@ -29,11 +31,8 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or 
 Original = Annotated[str, typer.Option("--original", help="The model before compression.")]
 TextOption = Annotated[str, typer.Option("--text", help="Text to predict, file or folder.")]
 Samples = Annotated[int, typer.Option("--samples", help="Windows of text; 0: up to 128.")]
-Context = Annotated[int, typer.Option("--context", help="Tokens of each; 0: the model's, to 2048.")]
 Page = Annotated[str, typer.Option("--report", metavar="HTML", help="Write a page of it.")]
 Speed = Annotated[bool, typer.Option("--speed", help="Measure tokens a second, too.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def evaluate(
@@ -128,8 +127,9 @@ def _write_page(path: str, model: str, figures: list[tuple[str, str]]) -> None:
 
     from quincunx._atomic import atomic_write
     from quincunx.compression.page import page
+    from quincunx.compression.report import FILE
 
-    notes = Path(model) / "quincunx-report.json"
+    notes = Path(model) / FILE
     layers = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else None
     with atomic_write(path) as file:
         file.write(page(f"{Path(model).name}: what compression cost", figures, layers))

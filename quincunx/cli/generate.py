@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from quincunx.cli._models import Device
+
 GENERATE_HELP = """Let a language model write on from a prompt, word by word.
 
   [cyan]quincunx generate OUT "Return the"[/cyan]
@@ -19,7 +21,6 @@ Tokens = Annotated[int, typer.Option("--tokens", "-n", min=1, help="Tokens to wr
 Temperature = Annotated[float, typer.Option("--temperature", min=0.0, help="Larger: bolder.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Draw from so many likeliest tokens.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the draws.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
 
 
 def generate(

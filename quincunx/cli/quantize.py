@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quincunx.cli._models import Context, Device
+
 if TYPE_CHECKING:
     from quincunx.compression import Report
     from quincunx.compression.preview import Preview
@@ -55,7 +57,6 @@ Recipe = Annotated[str, typer.Option("--recipe", "-r", help="qtip, quip-sharp or
 Bits = Annotated[float, typer.Option("--bits", "-b", help="Bits a weight; 2.5 is shared out.")]
 TextOption = Annotated[str, typer.Option("--text", help="Text to calibrate on, file or folder.")]
 Samples = Annotated[int, typer.Option("--samples", help="Windows of text; 0: up to 128.")]
-Context = Annotated[int, typer.Option("--context", help="Tokens of each; 0: the model's, to 2048.")]
 Include = Annotated[list[str], typer.Option("--include", help="Only layers of this pattern.")]
 Skip = Annotated[list[str], typer.Option("--skip", help="No layers of this pattern.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Allow less than 90 % of the weights.")]
@@ -64,7 +65,6 @@ TwoSided = Annotated[
     bool, typer.Option("--two-sided", help="Feedback along outputs, too; reads the text backward.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of transforms and of places in the text.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda ...; empty: a GPU if there is.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print layers, sizes, memory and time only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from quincunx._errors import FileFormatError
+from quincunx.compression.report import FILE
 
 __all__ = ["Described", "described"]
-
-REPORT = "quincunx-report.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +75,9 @@ def described(folder: str | Path) -> Described:
             "bytes": sum(file.stat().st_size for file in path.glob("*.safetensors")),
             "kept": tuple(settings.get("modules_to_not_convert") or ()),
         }
-        if not (path / REPORT).is_file():
+        if not (path / FILE).is_file():
             return Described(**common)
-        report = _read(path / REPORT)
+        report = _read(path / FILE)
         layers, text = report["layers"], report["calibration"]
         return Described(
             **common,

@@ -8,7 +8,10 @@ from typing import Any
 
 from quincunx._types import Solution, Status
 
-__all__ = ["LayerReport", "Report"]
+__all__ = ["FILE", "LayerReport", "Report"]
+
+FILE = "quincunx-report.json"
+"""What a report is called in a model's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

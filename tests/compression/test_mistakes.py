@@ -127,6 +127,7 @@ def test_after_an_error_a_model_in_memory_is_as_it_was(family, tune, dtype, monk
     after = dict(model.named_parameters())
     assert list(after) == list(before) and model.training
     assert all(torch.equal(before[n], p) and p.dtype == dtype for n, p in after.items())
+    assert all(p.requires_grad and p.grad is None for p in after.values())
     monkeypatch.undo()
     assert quantize_model(model, GRID, token_ids(), bits=2).layers  # and can be tried again
 

@@ -21,6 +21,7 @@ from quincunx.compression.huggingface.loading import load
 from quincunx.compression.huggingface.plugin import NEEDS, quantized_layers
 from quincunx.compression.huggingface.sources import calibrated
 from quincunx.compression.journal import check_output
+from quincunx.compression.report import FILE
 from quincunx.compression.tuning.distill import distill
 
 __all__ = ["Distilled", "distill_folder"]
@@ -128,7 +129,7 @@ def _write(model: Any, source: Path, out: Path, what: dict[str, Any]) -> None:
         made = json.loads((aside / "config.json").read_text(encoding="utf-8"))
         made["transformers_weights"] = NEEDS
         files = {"config.json": made}
-        notes = source / "quincunx-report.json"
+        notes = source / FILE
         if notes.is_file():
             told = json.loads(notes.read_text(encoding="utf-8"))
             files[notes.name] = {**told, "distilled": what}

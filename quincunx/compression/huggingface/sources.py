@@ -31,13 +31,12 @@ from quincunx.compression.job import Job, start_streams
 from quincunx.compression.journal import Journal, check_output, write_tensors
 from quincunx.compression.packed import entry_of
 from quincunx.compression.recipe import QuantizeRecipe
-from quincunx.compression.report import LayerReport, Report
+from quincunx.compression.report import FILE, LayerReport, Report
 from quincunx.nn.experts import Experts
 
 __all__ = ["Folder", "Memory", "calibrated", "open_source"]
 
 Work = Callable[..., list[LayerReport]]
-REPORT = "quincunx-report.json"
 
 
 def open_source(
@@ -92,7 +91,7 @@ class Memory:
             for name, child in parent.named_children()
         ]
         parameters = list(self.model.parameters())
-        types = [p.dtype for p in parameters]
+        kinds = [(p.dtype, p.requires_grad) for p in parameters]
         values = [p.detach().clone() for p in parameters] if recipe.tune else None
         try:
             separate_experts(self.model, self.family, Experts.of)
@@ -100,8 +99,10 @@ class Memory:
         except BaseException:
             for parent, name, child in modules:
                 parent._modules[name] = child
-            for place, (parameter, dtype) in enumerate(zip(parameters, types, strict=True)):
+            for place, parameter in enumerate(parameters):
+                dtype, trainable = kinds[place]
                 parameter.data = parameter.data.to(dtype)
+                parameter.requires_grad_(trainable).grad = None
                 if values is not None:
                     parameter.data.copy_(values[place])
             raise
@@ -368,7 +369,7 @@ class Folder:
         for name, content in (
             (INDEX, json.dumps(index_file, indent=1)),
             ("config.json", json.dumps(config, indent=1)),
-            (REPORT, json.dumps(report.to_json(), indent=1)),
+            (FILE, json.dumps(report.to_json(), indent=1)),
             ("README.md", card(self.checkpoint, report)),
         ):
             with atomic_write(journal.folder / name) as file:
