@@ -1,0 +1,1 @@
+"""Dynamics of gradient descent: problems, orbits, cycles, and proofs about them."""

@@ -1,0 +1,1 @@
+"""Theorems about cycles, proved in ball arithmetic (extra ``certify``)."""
