@@ -8,6 +8,7 @@ import typer
 
 from quincunx.cli.demo import DEMO_HELP, demo
 from quincunx.cli.distill import DISTILL_HELP, distill
+from quincunx.cli.dynamics import DYNAMICS_HELP, dynamics
 from quincunx.cli.evaluate import EVALUATE_HELP, evaluate
 from quincunx.cli.generate import GENERATE_HELP, generate
 from quincunx.cli.infer import INFER_HELP, infer
@@ -17,8 +18,8 @@ from quincunx.cli.quantize import QUANTIZE_HELP, quantize
 __all__ = ["app", "main"]
 
 HELP = """Answer questions about models made of conditional probabilities, also when these
-contradict each other, and say with each answer how far it is proved; and compress language
-models to a few bits a weight.
+contradict each other, and say with each answer how far it is proved; compress language models
+to a few bits a weight; and study how gradient descent moves.
 
 [bold]Start here[/bold]
   [cyan]quincunx demo[/cyan]                          a tour, under two minutes
@@ -26,6 +27,7 @@ models to a few bits a weight.
   [cyan]quincunx infer model.json --query A[/cyan]    those of A
   [cyan]quincunx infer model.json --describe[/cyan]   size and method only
   [cyan]quincunx quantize MODEL OUT --bits 2[/cyan]   a language model in 2 bits
+  [cyan]quincunx dynamics[/cyan]                      cycles of gradient descent, with proofs
 
 Each command explains itself: quincunx infer --help
 """
@@ -45,6 +47,7 @@ app.command("distill", help=DISTILL_HELP, no_args_is_help=True)(distill)
 app.command("evaluate", help=EVALUATE_HELP, no_args_is_help=True)(evaluate)
 app.command("generate", help=GENERATE_HELP, no_args_is_help=True)(generate)
 app.command("inspect", help=INSPECT_HELP, no_args_is_help=True)(inspect)
+app.add_typer(dynamics, name="dynamics", help=DYNAMICS_HELP)
 app.command("demo", help=DEMO_HELP)(demo)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import numpy as np
 
@@ -11,12 +10,12 @@ from quincunx._errors import ModelError
 from quincunx._types import Array
 from quincunx.solvers.dynamics.smooth_map import StepMap, check_step
 
-__all__ = ["Cycle", "Kind", "cycle_from", "multipliers", "newton_cycles", "proper_period"]
-
-Kind = Literal["stable", "flip", "fold", "neimark-sacker", "unstable"]
+__all__ = ["Cycle", "cycle_from", "multipliers", "newton_cycles", "proper_period"]
 
 NEAR = 1e-9  # relative distance at which two points of a cycle are taken for one
-CLOSED = 1e-11  # relative residual of a cycle that Newton's method has found
+CLOSED = 1e-11  # relative size of Newton's last step
+# Where the map itself is rounded by more, steps stop shrinking below this size.
+ROUNDED, SHRINKS = 1e-6, 0.7
 ITERATIONS = 60
 
 
@@ -107,6 +106,7 @@ def newton_cycles(
     steps = np.broadcast_to(np.asarray(step, np.float64), (count,))
     alive = np.ones(count, dtype=bool)
     solved = np.zeros(count, dtype=bool)
+    before = np.full(count, np.inf)
     with np.errstate(all="ignore"):
         for _ in range(iterations):
             rows = np.flatnonzero(alive)
@@ -121,7 +121,10 @@ def newton_cycles(
             size = np.abs(move).max((1, 2))
             scale = 1e-3 + np.abs(x[rows]).max((1, 2))
             fine = np.isfinite(size) & (scale < 1e12)
-            done = fine & (size <= CLOSED * scale)
+            # At a fold steps are halved each time, so that they cannot be taken for rounding.
+            stuck = (size <= ROUNDED * scale) & (size >= SHRINKS * before[rows])
+            done = fine & ((size <= CLOSED * scale) | stuck)
+            before[rows] = size
             solved[rows[done]] = True
             alive[rows[done | ~fine]] = False
     return x, solved
@@ -147,9 +150,7 @@ def _solve_cyclic(blocks: Array, residual: Array) -> Array:
         return found
 
 
-def cycle_from(
-    problem: StepMap, step: float, points: Array, share: float = 0.0
-) -> Cycle:
+def cycle_from(problem: StepMap, step: float, points: Array, share: float = 0.0) -> Cycle:
     """Refine points of a cycle, and measure it.
 
     Arguments:

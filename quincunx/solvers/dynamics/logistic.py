@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from scipy.special import expit
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.solvers.dynamics.minimizer import in_decimals, in_doubles
 from quincunx.solvers.dynamics.rationals import rational, rational_rank
 from quincunx.solvers.dynamics.separability import Separability, separability
 from quincunx.solvers.dynamics.trapping import trapping_radius
 
 __all__ = ["Exact", "Logistic", "Merged"]
-
-NEWTON = 200  # iterations at most; damping needs more of them the flatter the loss is
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Merged:
     A point and its negative share one sigmoid.
 
     Attributes:
-        directions: [k, d], no two equal or opposite.
+        directions: [k, d], no two equal or opposite; against the side of the greater weight.
         weights: [k], > 0.
         pull: [d].
         l2: >= 0.
@@ -83,6 +82,7 @@ class Logistic:
     points: Array
     multiplicities: Array = None
     l2: float = 0.0
+    exact: Exact = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         exact = _exact(self.points, self.multiplicities, self.l2)
@@ -92,8 +92,6 @@ class Logistic:
         object.__setattr__(self, "l2", float(exact.l2))
         for name in ("points", "multiplicities"):
             getattr(self, name).setflags(write=False)
-
-    exact: Exact = None  # type: ignore[assignment]
 
     @classmethod
     def from_labels(
@@ -135,18 +133,24 @@ class Logistic:
     def merged(self) -> Merged:
         """The problem with one term for a point and its negative."""
         total = sum(self.exact.weights)
-        terms: dict[tuple[Fraction, ...], Fraction] = {}
-        pull = [Fraction(0)] * self.dimension
+        sides: dict[tuple[Fraction, ...], Fraction] = {}
         for z, c in zip(self.exact.points, self.exact.weights, strict=True):
-            # s(-t) = 1 - s(t): the constant part of the gradient is collected in ``pull``.
-            up = next(v for v in z if v) > 0
-            key = z if up else tuple(-v for v in z)
-            terms[key] = terms.get(key, Fraction(0)) + c
-            if up:
-                pull = [p + c * v for p, v in zip(pull, z, strict=True)]
+            sides[z] = sides.get(z, Fraction(0)) + c
+        ways: list[tuple[Fraction, ...]] = []
+        pull = [Fraction(0)] * self.dimension
+        for z, c in sides.items():
+            opposite = tuple(-v for v in z)
+            less = sides.get(opposite, Fraction(0))
+            if c < less or (c == less and z in ways):
+                continue
+            # s(-t) = 1 - s(t) moves a constant into ``pull``: that of the smaller side, so that
+            # the tail of an outlier's sigmoid is not the difference of large numbers.
+            ways.append(opposite)
+            pull = [p + less * v for p, v in zip(pull, opposite, strict=True)]
+        both = [sides[tuple(-v for v in way)] + sides.get(way, Fraction(0)) for way in ways]
         return Merged(
-            np.array(list(terms), dtype=np.float64),
-            np.array([c / total for c in terms.values()], dtype=np.float64),
+            np.array(ways, dtype=np.float64),
+            np.array([c / total for c in both], dtype=np.float64),
             np.array([p / total for p in pull], dtype=np.float64),
             self.l2,
         )
@@ -205,15 +209,25 @@ class Logistic:
         """Whether a direction separates the points, with a certificate in fractions."""
         return separability(self.exact.points)
 
-    def minimizer(self) -> Array:
-        """Return the minimiser [d] to machine precision; see :func:`minimizer_digits` for more.
+    @overload
+    def minimizer(self) -> Array: ...
+
+    @overload
+    def minimizer(self, digits: int) -> tuple[Decimal, ...]: ...
+
+    def minimizer(self, digits: int | None = None) -> Any:
+        """Return the minimiser: [d] to machine precision, or d decimals to as many digits as asked.
 
         Where points span less than the space, the minimiser within their span, with a warning.
+
+        Arguments:
+            digits: significant ones; None: those of a float.
 
         Raises:
             ModelError: there is none, as the points are separable; the message has a direction.
         """
-        return self._minimizer.copy()
+        found = self._minimizer
+        return found.copy() if digits is None else in_decimals(self.exact, found, digits)
 
     @cached_property
     def _minimizer(self) -> Array:
@@ -225,24 +239,7 @@ class Logistic:
                     f"the one within their span",
                     stacklevel=4,
                 )
-        w = np.zeros(self.dimension)
-        least, best = math.inf, w
-        for _ in range(NEWTON):
-            gradient = self.gradient(w)
-            size = float(np.linalg.norm(gradient))
-            better = size < least
-            if better:
-                least, best = size, w
-            move = np.linalg.lstsq(self.hessian(w), gradient, rcond=1e-15)[0]
-            furthest = float(np.abs(self.points @ move).max())
-            if furthest < 1e-3:
-                # The quadratic phase, until rounding has the last word.
-                if not better or not size:
-                    break
-                w = w - move
-            else:
-                w = w - move / (1 + furthest)
-        return best
+        return in_doubles(self.points, self.gradient, self.hessian)
 
     @cached_property
     def sharpness(self) -> float:

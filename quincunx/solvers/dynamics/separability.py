@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.optimize import linprog
 
 from quincunx._errors import ModelError
@@ -189,10 +190,11 @@ def _onto_null_space(
 ) -> tuple[Fraction, ...]:
     """Return a solution of ``rows x = 0`` near ``start``: some unknowns are computed from others.
 
-    The unknowns that are computed are those of the largest entries of ``start``, which bear the
-    change best.
+    The unknowns that are computed have large entries in ``start``, which bear a change, and columns
+    that are far from dependent, so that the change is small: a pivoted QR factorization tells.
     """
-    order = sorted(range(len(start)), key=lambda i: -abs(start[i]))
+    sizes = np.array(rows, dtype=np.float64) * np.array(start, dtype=np.float64)
+    order = [int(i) for i in qr(sizes, mode="r", pivoting=True)[1]]
     left = [[row[i] for i in order] for row in rows]
     pivots: list[int] = []
     rank = rational_rank(rows)

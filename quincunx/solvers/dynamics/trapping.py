@@ -20,9 +20,9 @@ def trapping_radius(points: Array, weights: Array, l2: float, step: float) -> fl
     """Return a radius that every orbit gets below and then stays below.
 
     Without L2 term ``w f'(w) >= r |w| - PEAK``, with r the :func:`restoring_slope`, and gradients
-    are at most ``G = mean |z|``, so that ``|w|`` falls beyond ``R = (PEAK + step G^2 / 2) / r``, and
-    no step is longer than ``step G``. With one, the map is a contraction by ``|1 - step l2|`` and a
-    move of at most ``step G``.
+    are at most ``G = mean |z|``: beyond ``R = (PEAK + step G^2 / 2) / r`` the norm ``|w|`` falls,
+    and no step is longer than ``step G``. With one, the map is a contraction by ``|1 - step l2|``
+    and a move of at most ``step G``.
 
     Arguments:
         points: [n, d], not separable unless there is an L2 term.

@@ -23,6 +23,7 @@ __all__ = [
     "krawczyk",
     "midpoints",
     "newton",
+    "one_zero",
     "sigmoid",
     "slope",
     "working",
@@ -88,10 +89,11 @@ def bend(t: Ball) -> Ball:
 
 
 def _sigmoid(t: Ball) -> Ball:
-    # Large arguments of exp would make both parts of the quotient wide.
-    return 1 / (1 + (-t).exp()) if t >= 0 else t.exp() / (1 + t.exp()) if t < 0 else (
-        1 / (1 + (-t).exp())
-    )
+    # Where exp is large, both parts of the quotient are wide.
+    if t < 0:
+        small = t.exp()
+        return small / (1 + small)
+    return 1 / (1 + (-t).exp())
 
 
 def _narrow(t: Ball) -> bool:
@@ -141,13 +143,18 @@ class Balls:
 
     def hessian(self, w: Sequence[Ball]) -> Matrix:
         """Return f'' [d, d] on a box [d]."""
+        return self.curvature([_inner(z, w) for z in self.points])
+
+    def curvature(self, margins: Sequence[Ball]) -> Matrix:
+        """Return f'' [d, d] where the margins ``z_i w`` are in balls [n]."""
         d = self.dimension
         found = [[self.l2 if i == j else ball(0) for j in range(d)] for i in range(d)]
-        for z, c in zip(self.points, self.weights, strict=True):
-            size = c * slope(_inner(z, w))
+        for z, c, t in zip(self.points, self.weights, margins, strict=True):
+            size = c * slope(t)
             for i in range(d):
+                part = size * z[i]
                 for j in range(i + 1):
-                    found[i][j] = found[i][j] + size * z[i] * z[j]
+                    found[i][j] = found[i][j] + part * z[j]
         return [[found[max(i, j)][min(i, j)] for j in range(d)] for i in range(d)]
 
     def map(self, w: Sequence[Ball]) -> Vector:
@@ -194,14 +201,25 @@ def krawczyk(
 ) -> Vector | None:
     """Return a box with exactly one zero of the system, or None where that is not proved.
 
-    ``K = m - Y F(m) + (1 - Y DF(X)) (X - m)`` with Y near ``DF(m)^-1``: if K lies in the interior of
-    the box X, then X has exactly one zero, and K holds it.
+    Arguments:
+        system: F, of balls.
+        derivative: DF, of balls.
+        centre: of a box X.
+        radius: of X in every coordinate: X has exactly one zero, and what is returned holds it.
+    """
+    return one_zero(system, derivative, [x + ball(0, radius) for x in midpoints(centre)])
+
+
+def one_zero(system: System, derivative: Derivative, box: Vector) -> Vector | None:
+    """Return a smaller box that holds the one zero in a box, or None where that is not proved.
+
+    ``K = m - Y F(m) + (1 - Y DF(X)) (X - m)`` with Y near ``DF(m)^-1``: if K lies in the interior
+    of the box X, then X has exactly one zero, and K holds it.
 
     Arguments:
         system: F, of balls.
         derivative: DF, of balls.
-        centre: m.
-        radius: of X in every coordinate.
+        box: X.
 
     Reference:
         Krawczyk, "Newton-Algorithmen zur Bestimmung von Nullstellen mit Fehlerschranken",
@@ -209,9 +227,7 @@ def krawczyk(
     """
     from flint import arb_mat
 
-    size = len(centre)
-    m = midpoints(centre)
-    box = [x + ball(0, radius) for x in m]
+    size, m = len(box), midpoints(box)
     try:
         near = arb_mat(derivative(m)).mid().inv().mid()
     except ZeroDivisionError:
