@@ -68,11 +68,9 @@ def bifurcation(
                 f"at least 2 steps"
             )
         problem = problem_of(data, l2)
-        import numpy as np
-
         from quincunx.solvers.dynamics import bifurcation as draw
 
-        some = np.linspace(first, last, steps) / problem.sharpness
+        some = _evenly(first / problem.sharpness, last / problem.sharpness, steps)
         figure = wait_for(
             lambda report: draw(
                 problem,
@@ -125,8 +123,6 @@ def basins(
     from quincunx.cli._failures import reported
 
     with reported():
-        import numpy as np
-
         from quincunx.cli._waiting import wait_for
         from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture, step_of
         from quincunx.solvers.dynamics import basins as draw
@@ -135,7 +131,7 @@ def basins(
         problem = problem_of(data, l2)
         d = problem.dimension
         exact = float(step_of(problem, step, gamma))
-        steps = exact if d > 1 else exact * np.linspace(0.5, 1.5, resolution)
+        steps = exact if d > 1 else _evenly(0.5 * exact, 1.5 * exact, resolution)
         figure = wait_for(
             lambda report: draw(
                 problem,
@@ -172,6 +168,11 @@ def trajectory(
         exact = float(step_of(problem, step, gamma))
         figure = draw(problem, exact, _point(start, problem.dimension), iterations=iterations)
         save_picture(figure, output)
+
+
+def _evenly(low: float, high: float, count: int) -> list[float]:
+    """Return numbers from low to high."""
+    return [low + (high - low) * k / max(count - 1, 1) for k in range(count)]
 
 
 def _point(text: str, dimension: int) -> list[float]:

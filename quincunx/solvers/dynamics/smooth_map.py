@@ -50,7 +50,7 @@ class SmoothMap:
         ...     return 1 - np.reshape(step, (-1, 1, 1)) * (3 * w[:, :, None] ** 2 - 1)
         >>> descent = SmoothMap(quartic, derivative, [-1.2], [1.2])
         >>> [(c.period, c.stable) for c in find_cycles(descent, 0.5, max_period=1)]
-        [(1, True), (1, False), (1, True)]
+        [(1, True), (1, True), (1, False)]
     """
 
     function: Callable[[Array, Array], Array]
