@@ -65,7 +65,8 @@ def test_certify_finds_nothing_below_one(hinge):
 def test_converges(hinge, tmp_path):
     result = run("converges", hinge, "--gamma", "0.9", "-o", tmp_path / "proof.json")
     assert result.exit_code == 0 and "from every start" in result.output
-    assert (tmp_path / "proof.json").is_file()
+    again = run("verify", tmp_path / "proof.json")
+    assert again.exit_code == 0 and "from every start" in again.output
     assert run("converges", hinge, "--gamma", "1.5").exit_code == 1
 
 

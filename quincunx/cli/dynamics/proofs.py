@@ -34,7 +34,9 @@ Output = Annotated[str, typer.Option("-o", "--output", help="A JSON file for the
 Start = Annotated[str, typer.Option("--start", help="Where a run begins, such as 0.5,1/3.")]
 MaxPeriod = Annotated[int, typer.Option("--max-period", help="The longest period looked for.")]
 Starts = Annotated[int, typer.Option("--starts", help="How many orbits to follow.")]
-Proof = Annotated[str, typer.Argument(metavar="PROOF", help="A file that certify wrote.")]
+Proof = Annotated[
+    str, typer.Argument(metavar="PROOF", help="A file that certify or converges wrote.")
+]
 
 
 def certify(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
+from quincunx._atomic import atomic_write
 from quincunx._errors import FileFormatError, QuincunxError
 from quincunx.solvers.dynamics.certify.attraction import Arrival, Attraction
 from quincunx.solvers.dynamics.certify.enclosure import Enclosure
@@ -185,14 +184,8 @@ class Certificate:
 
         The file is written whole: an older one of the name stays as it was if writing fails.
         """
-        final = Path(path)
-        aside = final.with_name(f".{final.name[:100]}.{secrets.token_hex(8)}.tmp")
-        try:
-            aside.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            os.replace(aside, final)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with atomic_write(path) as file:
+            file.write(json.dumps(self.to_json(), indent=1) + "\n")
 
 
 def _digest(entries: Mapping[str, Any]) -> str:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from quincunx._errors import FileFormatError, ModelError
 from quincunx.solvers.dynamics.certify.attraction import STEPS, Arrival, contraction
 from quincunx.solvers.dynamics.certify.balls import Vector, ball, one_zero, working
 from quincunx.solvers.dynamics.certify.certificate import Certificate
+from quincunx.solvers.dynamics.certify.convergence import FORMAT as CONVERGENCE
+from quincunx.solvers.dynamics.certify.convergence import Convergence
 from quincunx.solvers.dynamics.certify.cycle import arrive
 from quincunx.solvers.dynamics.certify.enclosure import Enclosure, enclose
 from quincunx.solvers.dynamics.certify.proof import Loop, Proof, interval, prove
@@ -24,15 +26,19 @@ __all__ = ["verify"]
 MOST_BITS = 10_000
 
 
-def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Certificate) -> Certificate:
-    """Read a certificate and prove every claim in it, with twice its precision.
+Proved: TypeAlias = Certificate | Convergence
+
+
+def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Proved) -> Proved:
+    """Read a certificate and prove every claim in it, with more precision than it was made with.
 
     Data, step and claims come from the source; nothing else is trusted. A claim holds if it
     follows from what is proved now: an enclosure must hold that of the new proof, and the boxes of
     the cycle must have exactly one cycle in them.
 
     Arguments:
-        source: a file that :meth:`Certificate.save` wrote, the entries of one, or a certificate.
+        source: a file that :meth:`Certificate.save` or :meth:`Convergence.save` wrote, the entries
+            of one, or a certificate.
 
     Returns:
         The certificate, all of whose claims hold.
@@ -52,6 +58,15 @@ def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Certificate) -> 
     claimed = _read(source)
     if claimed.bits > MOST_BITS:
         raise FileFormatError(f"the certificate asks for {claimed.bits} bits; most are {MOST_BITS}")
+    if isinstance(claimed, Convergence):
+        if claimed.valid and not claimed.verify():
+            _refuse("convergence from every start does not follow")
+        return claimed
+    return _verified(claimed)
+
+
+def _verified(claimed: Certificate) -> Certificate:
+    """Prove what is claimed about a cycle."""
     _check_one_minimizer(claimed)
     if not claimed.minimizer:
         if claimed.gamma or claimed.sharpness or claimed.points:
@@ -75,20 +90,25 @@ def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Certificate) -> 
     return claimed
 
 
-def _read(source: Any) -> Certificate:
-    if isinstance(source, Certificate):
-        return Certificate.from_json(source.to_json())
+def _read(source: Any) -> Proved:
+    if isinstance(source, Certificate | Convergence):
+        return _of_entries(source.to_json())
     if isinstance(source, Mapping):
-        return Certificate.from_json(source)
+        return _of_entries(source)
     try:
         with open(source, encoding="utf-8") as file:
             entries = json.load(file)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileFormatError(f"{source} is not JSON: {error}") from error
     try:
-        return Certificate.from_json(entries)
+        return _of_entries(entries)
     except FileFormatError as error:
         raise FileFormatError(f"{source}: {error}") from error
+
+
+def _of_entries(entries: Any) -> Proved:
+    whole_line = isinstance(entries, Mapping) and entries.get("format") == CONVERGENCE
+    return Convergence.from_json(entries) if whole_line else Certificate.from_json(entries)
 
 
 def _check_one_minimizer(claimed: Certificate) -> None:
