@@ -1,10 +1,16 @@
 """``quincunx dynamics bifurcation``, ``cobweb``, ``basins`` and ``trajectory``."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from quincunx.cli.dynamics._given import L2, Data, Gamma, Picture, Seed, Step
+
+if TYPE_CHECKING:
+    from quincunx.solvers.dynamics import Logistic
+
+Report: TypeAlias = Callable[[str], None]
 
 BIFURCATION_HELP = """Draw where orbits end against the step (extra plots).
 
@@ -54,35 +60,26 @@ def bifurcation(
     l2: L2 = "0",
 ) -> None:
     """Draw the diagram; :data:`BIFURCATION_HELP` is the user's text."""
-    from quincunx.cli._failures import reported
 
-    with reported():
+    def made(problem: "Logistic", report: Report) -> Any:
         from quincunx._errors import ModelError
-        from quincunx.cli._waiting import wait_for
-        from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture
+        from quincunx.solvers.dynamics import bifurcation as draw
 
-        check_picture(output)
         if not 0 < first < last or steps < 2:
             raise ModelError(
                 f"--from, --to and --steps are {first}, {last} and {steps}; give 0 < from < to and "
                 f"at least 2 steps"
             )
-        problem = problem_of(data, l2)
-        from quincunx.solvers.dynamics import bifurcation as draw
-
-        some = _evenly(first / problem.sharpness, last / problem.sharpness, steps)
-        figure = wait_for(
-            lambda report: draw(
-                problem,
-                some,
-                iterations=iterations,
-                coordinate=coordinate,
-                seed=seed,
-                report=lambda done, whole: report(f"{done} of {whole} orbits"),
-            ),
-            "following orbits",
+        return draw(
+            problem,
+            _evenly(first / problem.sharpness, last / problem.sharpness, steps),
+            iterations=iterations,
+            coordinate=coordinate,
+            seed=seed,
+            report=lambda done, whole: report(f"{done} of {whole} orbits"),
         )
-        save_picture(figure, output)
+
+    _drawn(output, data, l2, made)
 
 
 def cobweb(
@@ -95,17 +92,15 @@ def cobweb(
     l2: L2 = "0",
 ) -> None:
     """Draw a cobweb; :data:`COBWEB_HELP` is the user's text."""
-    from quincunx.cli._failures import reported
 
-    with reported():
-        from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture, step_of
+    def made(problem: "Logistic", report: Report) -> Any:
+        from quincunx.cli.dynamics._given import step_of
         from quincunx.solvers.dynamics import cobweb as draw
 
-        check_picture(output)
-        problem = problem_of(data, l2)
-        exact = float(step_of(problem, step, gamma))
-        figure = draw(problem, exact, _point(start, problem.dimension), iterations=iterations)
-        save_picture(figure, output)
+        exact, point = float(step_of(problem, step, gamma)), _point(start, problem.dimension)
+        return draw(problem, exact, point, iterations=iterations)
+
+    _drawn(output, data, l2, made)
 
 
 def basins(
@@ -120,31 +115,23 @@ def basins(
     l2: L2 = "0",
 ) -> None:
     """Draw basins; :data:`BASINS_HELP` is the user's text."""
-    from quincunx.cli._failures import reported
 
-    with reported():
-        from quincunx.cli._waiting import wait_for
-        from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture, step_of
+    def made(problem: "Logistic", report: Report) -> Any:
+        from quincunx.cli.dynamics._given import step_of
         from quincunx.solvers.dynamics import basins as draw
 
-        check_picture(output)
-        problem = problem_of(data, l2)
-        d = problem.dimension
-        exact = float(step_of(problem, step, gamma))
-        steps = exact if d > 1 else _evenly(0.5 * exact, 1.5 * exact, resolution)
-        figure = wait_for(
-            lambda report: draw(
-                problem,
-                steps,
-                _point(low, d),
-                _point(high, d),
-                resolution=resolution,
-                iterations=iterations,
-                report=lambda done, whole: report(f"{done} of {whole} steps"),
-            ),
-            "following orbits",
+        d, exact = problem.dimension, float(step_of(problem, step, gamma))
+        return draw(
+            problem,
+            exact if d > 1 else _evenly(0.5 * exact, 1.5 * exact, resolution),
+            _point(low, d),
+            _point(high, d),
+            resolution=resolution,
+            iterations=iterations,
+            report=lambda done, whole: report(f"{done} of {whole} steps"),
         )
-        save_picture(figure, output)
+
+    _drawn(output, data, l2, made)
 
 
 def trajectory(
@@ -157,17 +144,28 @@ def trajectory(
     l2: L2 = "0",
 ) -> None:
     """Draw a run; :data:`TRAJECTORY_HELP` is the user's text."""
+
+    def made(problem: "Logistic", report: Report) -> Any:
+        from quincunx.cli.dynamics._given import step_of
+        from quincunx.solvers.dynamics import trajectory as draw
+
+        exact, point = float(step_of(problem, step, gamma)), _point(start, problem.dimension)
+        return draw(problem, exact, point, iterations=iterations)
+
+    _drawn(output, data, l2, made)
+
+
+def _drawn(output: str, data: str, l2: str, made: Callable[["Logistic", Report], Any]) -> None:
+    """Read the data, draw, and write the picture; nothing is computed that could not be written."""
     from quincunx.cli._failures import reported
 
     with reported():
-        from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture, step_of
-        from quincunx.solvers.dynamics import trajectory as draw
+        from quincunx.cli._waiting import wait_for
+        from quincunx.cli.dynamics._given import check_picture, problem_of, save_picture
 
         check_picture(output)
         problem = problem_of(data, l2)
-        exact = float(step_of(problem, step, gamma))
-        figure = draw(problem, exact, _point(start, problem.dimension), iterations=iterations)
-        save_picture(figure, output)
+        save_picture(wait_for(lambda report: made(problem, report), "following orbits"), output)
 
 
 def _evenly(low: float, high: float, count: int) -> list[float]:
