@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -146,7 +146,7 @@ class QuantizedLinear(torch.nn.Module):
                     self.register_buffer(f"{side}_{name}", factor)
         self.bias = torch.nn.Parameter(torch.zeros(out_features)) if bias else None
         self._orders: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._held: torch.Tensor | None = None
+        self._held: _Held | None = None
 
     @classmethod
     def of(
@@ -195,22 +195,43 @@ class QuantizedLinear(torch.nn.Module):
 
     def points(self) -> torch.Tensor:
         """Decode W~ without its scales, float32 [m, n]."""
-        if self._held is not None:
-            return self._held
         shape = (self.out_features, self.in_features)
         codes = unpack_rows(self.qweight.data, self.coding.tiles(shape)[1], self.coding.widths)
         return decode(self.coding.points(1.0), codes, shape).to(torch.float32)
 
-    @torch.no_grad()
     def dequantize(self) -> torch.Tensor:
         """Return W, float32 [m, n]."""
-        values = self.points() * self.scales[:, None]
+        return self._folded(signs=False, scales=False)
+
+    @torch.no_grad()
+    def _folded(self, *, signs: bool, scales: bool) -> torch.Tensor:
+        """Return W, float32 [m, n], without its signs or without its scales if these are trained.
+
+        Signs are the outermost factors and come off without more. So does a single scale; scales of
+        rows lie below U', which then is left out as well.
+        """
+        values = self.points()
+        if not scales:
+            values = values * self.scales[:, None]
         right, left = self.transform("input"), self.transform("output")
-        if right is not None and left is not None:
-            values = left.undo(right.undo(values).T).T
+        if signs:
+            right = RandomHadamard(self.in_features, 0, torch.ones_like(self.input_signs))
+            left = RandomHadamard(self.out_features, 0, torch.ones_like(self.output_signs))
+        if right is not None:
+            values = right.undo(values)
+        if left is not None and not (scales and len(self.scales) > 1):
+            values = left.undo(values.T).T
         if self.coding.channel_scale:
             values = values / self.channel_scale
         return values.contiguous()
+
+    def _hold(self) -> _Held:
+        """Multiply what is not trained."""
+        signs = self.coding.tuned and (
+            self.input_signs.requires_grad or self.output_signs.requires_grad
+        )
+        scales = self.scales.requires_grad
+        return _Held(self._folded(signs=signs, scales=scales), signs, scales)
 
     # torch.compile takes what is around the layer; the codes' loops are no graph of tensors.
     @torch.compiler.disable
@@ -225,15 +246,32 @@ class QuantizedLinear(torch.nn.Module):
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
         y = x.to(torch.float32)
+        y = self._coded_product(y) if self._held is None else self._held_product(y, self._held)
+        if self.bias is not None:
+            y = y + self.bias.to(torch.float32)
+        return y.to(x.dtype)
+
+    def _coded_product(self, y: torch.Tensor) -> torch.Tensor:
         if self.coding.channel_scale:
             y = y / self.channel_scale
         right, left = self.transform("input"), self.transform("output")
         y = y if right is None else right.apply(y)
         y = _Product.apply(y, self.points) * self.scales
-        y = y if left is None else left.undo(y)
-        if self.bias is not None:
-            y = y + self.bias.to(torch.float32)
-        return y.to(x.dtype)
+        return y if left is None else left.undo(y)
+
+    def _held_product(self, y: torch.Tensor, held: _Held) -> torch.Tensor:
+        """Multiply by what is held, and by what is trained: the latter number by number."""
+        if held.signs:
+            y = y * self.input_signs.to(torch.float32)
+        y = torch.nn.functional.linear(y, held.matrix)
+        left = self.transform("output") if held.scales and len(self.scales) > 1 else None
+        if left is not None:
+            return left.undo(y * self.scales)
+        after = self.scales if held.scales else None
+        if held.signs:
+            signs = self.output_signs.to(torch.float32)
+            after = signs if after is None else signs * after
+        return y if after is None else y * after
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         """Move, but keep the types of what the weights are made of."""
@@ -256,15 +294,34 @@ class QuantizedLinear(torch.nn.Module):
 
 @contextmanager
 def decoded(module: torch.nn.Module) -> Iterator[None]:
-    """Keep the decoded weights of all layers within a module while many inputs pass through it."""
+    """Keep the weights of all layers within a module while many inputs pass through it.
+
+    A layer becomes one product with a matrix: transforms go into it once, instead of over all
+    inputs. What requires gradients on entry, signs or scales, is multiplied anew in every call and
+    may change meanwhile; all else may not.
+    """
     layers = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
     for layer in layers:
-        layer._held = layer.points()
+        layer._held = layer._hold()
     try:
         yield
     finally:
         for layer in layers:
             layer._held = None
+
+
+class _Held(NamedTuple):
+    """What :func:`decoded` keeps of a layer.
+
+    Attributes:
+        matrix: float32 [m, n], the product of all factors of W that are not trained.
+        signs: whether both transforms' signs are trained.
+        scales: whether scales are.
+    """
+
+    matrix: torch.Tensor
+    signs: bool
+    scales: bool
 
 
 class _Product(torch.autograd.Function):
