@@ -72,10 +72,10 @@ def tune_block(
         with torch.no_grad():
             return sum(float(error(number)) for number in held_out)
 
-    first = least = score()
     best = [p.detach().clone() for p in parameters]
     waited = 0
     with decoded(block), torch.enable_grad():
+        first = least = score()
         for _ in range(epochs):
             order.shuffle(learned)
             for number in learned:

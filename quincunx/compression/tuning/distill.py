@@ -70,12 +70,12 @@ def distill(
         with torch.no_grad():
             return sum(float(_loss(model, original, some)) for some in held_out) / len(held_out)
 
-    least, best = score(), [p.detach().clone() for p in parameters]
-    order = random.Random(seed)
-    done = 0
-    if report is not None:
-        report(0, epochs * len(learned), least)
+    best = [p.detach().clone() for p in parameters]
+    order, done = random.Random(seed), 0
     with decoded(model), torch.enable_grad():
+        least = score()
+        if report is not None:
+            report(0, epochs * len(learned), least)
         for _ in range(epochs):
             order.shuffle(learned)
             for some in learned:
