@@ -90,20 +90,20 @@ def moments(
     device = next(iter(stream.hidden.values())).device if stream.hidden else torch.device("cpu")
     # The last entry counts tokens.
     sums = {name: OrderedSum(ranks, n * n + 1, device) for name, n in widths.items()}
-    for shard, numbers in stream.shards().items():
-        parts = {name: torch.zeros_like(each.zeros) for name, each in sums.items()}
+    with decoded(block):
+        for shard, numbers in stream.shards().items():
+            parts = {name: torch.zeros_like(each.zeros) for name, each in sums.items()}
 
-        def see(name: str, x: torch.Tensor, parts: dict[str, torch.Tensor] = parts) -> None:
-            wide, n = x.to(torch.float64), widths[name]
-            parts[name][:-1].view(n, n).addmm_(wide.T, wide)
-            parts[name][-1] += len(wide)
+            def see(name: str, x: torch.Tensor, parts: dict[str, torch.Tensor] = parts) -> None:
+                wide, n = x.to(torch.float64), widths[name]
+                parts[name][:-1].view(n, n).addmm_(wide.T, wide)
+                parts[name][-1] += len(wide)
 
-        with decoded(block):
             for number in numbers:
                 watched(block, firsts, stream.hidden[number], inputs, see)
-        for name in firsts:
-            sums[name].add(shard, parts.pop(name))
-        give_back()
+            for name in firsts:
+                sums[name].add(shard, parts.pop(name))
+            give_back()
     found = {}
     for name, n in widths.items():
         total = sums.pop(name).total()
