@@ -59,7 +59,7 @@ def test_certify_writes_what_verify_proves_again(hinge, tmp_path):
 
 def test_certify_finds_nothing_below_one(hinge):
     result = run("certify", hinge, "--gamma", "0.9", "--starts", 100)
-    assert result.exit_code == 2 and "no stable cycle" in result.output
+    assert result.exit_code == 1 and "no stable cycle" in result.output
 
 
 def test_converges(hinge, tmp_path):

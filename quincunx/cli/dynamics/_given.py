@@ -13,7 +13,7 @@ Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV file, a point o
 L2 = Annotated[str, typer.Option("--l2", help="The L2 term, >= 0.")]
 Step = Annotated[str, typer.Option("--step", help="The step size, such as 6 or 359/50.")]
 Gamma = Annotated[str, typer.Option("--gamma", help="Or the step times the sharpness.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of random starts.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of random starts.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Picture = Annotated[str, typer.Option("-o", "--output", help="The file: .png, .svg or .pdf.")]
 
@@ -43,9 +43,12 @@ def step_of(problem: "Logistic", step: str, gamma: str) -> "Fraction":
     if step:
         found = rational(step, "--step")
     else:
-        found = Fraction(f"{float(rational(gamma, '--gamma')) / problem.sharpness:.{DIGITS}g}")
+        wanted = float(rational(gamma, "--gamma"))
+        if wanted <= 0:
+            raise ModelError(f"--gamma is {gamma}; give a number > 0")
+        found = Fraction(f"{wanted / problem.sharpness:.{DIGITS}g}")
     if found <= 0:
-        raise ModelError(f"the step is {found}; give a number > 0")
+        raise ModelError(f"--step is {step}; give a number > 0")
     return found
 
 

@@ -17,9 +17,9 @@ In one dimension --all finds every cycle up to the period, with a proof (extra
 certify).
 """
 
-MaxPeriod = Annotated[int, typer.Option("--max-period", help="The longest period wanted.")]
-Starts = Annotated[int, typer.Option("--starts", help="How many orbits to follow.")]
-Iterations = Annotated[int, typer.Option("--iterations", help="Of an orbit at most.")]
+MaxPeriod = Annotated[int, typer.Option("--max-period", min=1, help="The longest period wanted.")]
+Starts = Annotated[int, typer.Option("--starts", min=1, help="How many orbits to follow.")]
+Iterations = Annotated[int, typer.Option("--iterations", min=1, help="Of an orbit at most.")]
 All = Annotated[bool, typer.Option("--all", help="Prove that there are no others (1-D).")]
 
 

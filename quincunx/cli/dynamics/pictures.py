@@ -40,12 +40,12 @@ TRAJECTORY_HELP = """Draw loss, sharpness and distance along a run (edge of stab
 From = Annotated[float, typer.Option("--from", help="The least gamma.")]
 To = Annotated[float, typer.Option("--to", help="The largest gamma.")]
 Steps = Annotated[int, typer.Option("--steps", help="How many steps to show.")]
-Iterations = Annotated[int, typer.Option("--iterations", help="Of an orbit.")]
+Iterations = Annotated[int, typer.Option("--iterations", min=1, help="Of an orbit.")]
 Coordinate = Annotated[int, typer.Option("--coordinate", help="Which number is drawn, from 0.")]
 StartGiven = Annotated[str, typer.Option("--start", help="Where the run begins, such as 0.5,1/3.")]
 Low = Annotated[str, typer.Option("--low", help="A corner of the box of starts.")]
 High = Annotated[str, typer.Option("--high", help="The opposite corner.")]
-Resolution = Annotated[int, typer.Option("--resolution", help="Starts along an axis.")]
+Resolution = Annotated[int, typer.Option("--resolution", min=2, help="Starts along an axis.")]
 
 
 def bifurcation(
@@ -65,7 +65,7 @@ def bifurcation(
         from quincunx._errors import ModelError
         from quincunx.solvers.dynamics import bifurcation as draw
 
-        if not 0 < first < last or steps < 2:
+        if not 0 < first < last < 1e9 or steps < 2:
             raise ModelError(
                 f"--from, --to and --steps are {first}, {last} and {steps}; give 0 < from < to and "
                 f"at least 2 steps"

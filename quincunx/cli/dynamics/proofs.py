@@ -32,8 +32,10 @@ VERIFY_HELP = """Prove again what a certificate says, from its file alone (extra
 
 Output = Annotated[str, typer.Option("-o", "--output", help="A JSON file for the certificate.")]
 Start = Annotated[str, typer.Option("--start", help="Where a run begins, such as 0.5,1/3.")]
-MaxPeriod = Annotated[int, typer.Option("--max-period", help="The longest period looked for.")]
-Starts = Annotated[int, typer.Option("--starts", help="How many orbits to follow.")]
+MaxPeriod = Annotated[
+    int, typer.Option("--max-period", min=1, help="The longest period looked for.")
+]
+Starts = Annotated[int, typer.Option("--starts", min=1, help="How many orbits to follow.")]
 Proof = Annotated[
     str, typer.Argument(metavar="PROOF", help="A file that certify or converges wrote.")
 ]
@@ -58,7 +60,7 @@ def certify(
         from quincunx._errors import need_extra
 
         need_extra("flint", "certify", "quincunx dynamics certify")
-        from quincunx._errors import ModelError
+        from quincunx._errors import SolveError
         from quincunx.cli._waiting import wait_for
         from quincunx.cli.dynamics._given import numbers_of, problem_of, step_of
         from quincunx.solvers.dynamics import certify as prove
@@ -79,7 +81,7 @@ def certify(
             )
             wanted = [cycle for cycle in found if cycle.stable and cycle.period > 1]
             if not wanted:
-                raise ModelError(
+                raise SolveError(
                     f"no stable cycle but fixed points was found from {starts} starts; try a "
                     f"larger --starts, another step, or quincunx dynamics construct"
                 )

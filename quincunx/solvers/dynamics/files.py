@@ -67,13 +67,18 @@ def read_points(path: str | os.PathLike[str], *, l2: Any = 0.0) -> Logistic:
 
 
 def _names(row: Sequence[str]) -> list[str]:
-    """Return the names of columns, or nothing where the row has numbers."""
-    for cell in row:
-        try:
-            rational(cell)
-        except ModelError:
-            return [name.lower() for name in row]
-    return []
+    """Return the names of columns, or nothing where the row has numbers, if perhaps misspelt ones.
+
+    Raises:
+        FileFormatError: a name stands twice.
+    """
+    if not all(cell.isidentifier() and cell.lower() not in ("nan", "inf") for cell in row):
+        return []
+    names = [name.lower() for name in row]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise FileFormatError(f"the first line names the column {twice[0]!r} twice")
+    return names
 
 
 def _sign(label: Fraction, path: Any, line: int) -> int:

@@ -14,12 +14,15 @@ from scipy.special import expit
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
-from quincunx.solvers.dynamics.minimizer import in_decimals, in_doubles
+from quincunx.solvers.dynamics.minimizer import conditioning, in_decimals, in_doubles
 from quincunx.solvers.dynamics.rationals import rational, rational_rank
 from quincunx.solvers.dynamics.separability import Separability, separability
 from quincunx.solvers.dynamics.trapping import trapping_radius
 
 __all__ = ["Exact", "Logistic", "Merged"]
+
+
+CONDITION = 1e12  # of the second derivative, beyond which doubles are not trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Logistic:
         Raises:
             ModelError: labels are something else.
         """
-        labels = [rational(label, "a label") for label in _sequence(y)]
+        labels = [rational(label, "a label") for label in _sequence(y, "the labels")]
         found = set(labels)
         if not (found <= {-1, 1} or found <= {0, 1}):
             raise ModelError(f"labels are {sorted(map(str, found))}; use -1 and 1, or 0 and 1")
@@ -136,7 +139,7 @@ class Logistic:
         sides: dict[tuple[Fraction, ...], Fraction] = {}
         for z, c in zip(self.exact.points, self.exact.weights, strict=True):
             sides[z] = sides.get(z, Fraction(0)) + c
-        ways: list[tuple[Fraction, ...]] = []
+        ways: dict[tuple[Fraction, ...], None] = {}
         pull = [Fraction(0)] * self.dimension
         for z, c in sides.items():
             opposite = tuple(-v for v in z)
@@ -145,11 +148,11 @@ class Logistic:
                 continue
             # s(-t) = 1 - s(t) moves a constant into ``pull``: that of the smaller side, so that
             # the tail of an outlier's sigmoid is not the difference of large numbers.
-            ways.append(opposite)
+            ways[opposite] = None
             pull = [p + less * v for p, v in zip(pull, opposite, strict=True)]
         both = [sides[tuple(-v for v in way)] + sides.get(way, Fraction(0)) for way in ways]
         return Merged(
-            np.array(ways, dtype=np.float64),
+            np.array(list(ways), dtype=np.float64),
             np.array([c / total for c in both], dtype=np.float64),
             np.array([p / total for p in pull], dtype=np.float64),
             self.l2,
@@ -239,7 +242,12 @@ class Logistic:
                     f"the one within their span",
                     stacklevel=4,
                 )
-        return in_doubles(self.points, self.gradient, self.hessian)
+        inner = self.within_span()
+        found = in_doubles(inner.points, inner.gradient, inner.hessian)
+        if conditioning(inner.hessian(found)) > CONDITION:
+            # Doubles may have taken a flat direction for none at all.
+            found = np.array(in_decimals(inner.exact, np.zeros(inner.dimension), 17), np.float64)
+        return self.span @ found if inner is not self else found
 
     @cached_property
     def sharpness(self) -> float:
@@ -258,7 +266,7 @@ class Logistic:
 
     def trapping_radius(self, step: float) -> float:
         """Return a radius that every orbit gets below and then stays below, at this step."""
-        return trapping_radius(self.points, self.multiplicities, self.l2, step)
+        return trapping_radius(self.points, self.multiplicities, self.l2, step, rank=self.rank)
 
     def starts(self, count: int, step: float, seed: int, /) -> Array:
         """Draw points [count, d] from the trapping ball, at all distances alike from 0.
@@ -268,7 +276,7 @@ class Logistic:
         """
         rng = np.random.default_rng(seed)
         radius = self.trapping_radius(step)
-        way = rng.normal(size=(count, self.rank)) @ self.span.T
+        way = rng.normal(size=(count, self.span.shape[1])) @ self.span.T
         way /= np.linalg.norm(way, axis=1, keepdims=True)
         far = radius * rng.uniform(size=(count, 1))
         near = radius * 10 ** rng.uniform(-6, 0, size=(count, 1))
@@ -288,15 +296,19 @@ class Logistic:
         return Logistic(self.points @ self.span, self.multiplicities, self.l2)
 
 
-def _sequence(values: Any) -> list[Any]:
-    return list(values.tolist() if isinstance(values, np.ndarray) else values)
+def _sequence(values: Any, what: str) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.ndim:
+        return list(values.tolist())
+    if isinstance(values, list | tuple):
+        return list(values)
+    raise ModelError(f"{what} are {values!r}; give a list, a tuple or an array")
 
 
 def _rows(points: Any) -> list[list[Fraction]]:
     """Return rows of fractions; numbers by themselves are rows of one."""
-    given = _sequence(points)
+    given = _sequence(points, "the points")
     rows = [
-        [rational(v, f"a coordinate of point {i}") for v in _sequence(row)]
+        [rational(v, f"a coordinate of point {i}") for v in _sequence(row, f"coordinates of {i}")]
         if isinstance(row, (list, tuple, np.ndarray))
         else [rational(row, f"point {i}")]
         for i, row in enumerate(given)
@@ -320,7 +332,8 @@ def _exact(points: Any, multiplicities: Any, l2: Any) -> Exact:
     if multiplicities is None:
         counts = [Fraction(1)] * len(rows)
     else:
-        counts = [rational(c, "a multiplicity") for c in _sequence(multiplicities)]
+        given = _sequence(multiplicities, "the multiplicities")
+        counts = [rational(c, "a multiplicity") for c in given]
     if len(counts) != len(rows):
         raise ModelError(f"there are {len(rows)} points and {len(counts)} multiplicities")
     if min(counts) <= 0:

@@ -17,7 +17,7 @@ from quincunx.solvers.dynamics.rationals import rational_rank
 if TYPE_CHECKING:
     from quincunx.solvers.dynamics.logistic import Exact
 
-__all__ = ["in_decimals", "in_doubles"]
+__all__ = ["conditioning", "in_decimals", "in_doubles"]
 
 ITERATIONS = 500
 GUARD = 15  # decimal digits beyond those asked for
@@ -48,7 +48,7 @@ def in_doubles(
         halved = size < least / 2
         if size < least:
             least, best = size, w
-        move = np.linalg.lstsq(hessian(w), slope, rcond=1e-15)[0]
+        move = _scaled_step(hessian(w), slope)
         furthest = float(np.abs(points @ move).max())
         if furthest < 1e-3 and not (halved and size):
             return best  # the quadratic phase is over, and rounding has the last word
@@ -61,6 +61,21 @@ def in_doubles(
         f"Newton's method has not found the minimiser in {ITERATIONS} steps: the gradient is still "
         f"{least:.1e}. Scale the points so that they are fewer orders of magnitude apart"
     )
+
+
+def _scaled_step(matrix: Array, slope: Array) -> Array:
+    """Return the Newton step, with coordinates scaled so that each bends alike."""
+    sizes = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+    scaled = matrix / np.multiply.outer(sizes, sizes)
+    step: Array = np.linalg.lstsq(scaled, slope / sizes, rcond=1e-15)[0] / sizes
+    return step
+
+
+def conditioning(matrix: Array) -> float:
+    """Return the condition number of a positive matrix whose coordinates are scaled alike."""
+    sizes = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+    values = np.linalg.eigvalsh(matrix / np.multiply.outer(sizes, sizes))
+    return float(values[-1] / max(values[0], np.finfo(float).tiny))
 
 
 def in_decimals(exact: Exact, start: Array, digits: int) -> tuple[Decimal, ...]:
@@ -87,18 +102,15 @@ def in_decimals(exact: Exact, start: Array, digits: int) -> tuple[Decimal, ...]:
         a = _solve(_gram(rows), [_dot(b, [Decimal(float(v)) for v in start]) for b in rows])
         goal = Decimal(10) ** (-(digits + GUARD // 2))
         for _ in range(ITERATIONS):
-            w = [
-                sum((x * b[i] for x, b in zip(a, rows, strict=True)), Decimal(0))
-                for i in range(len(start))
-            ]
+            w = _combined(a, rows)
             move = _newton_move(points, weights, _decimal(exact.l2), rows, w)
+            furthest = max(abs(_dot(z, _combined(move, rows))) for z in points)
+            if furthest > Decimal("0.001"):
+                move = [m / (1 + furthest) for m in move]
             a = [x - m for x, m in zip(a, move, strict=True)]
             if max(map(abs, move)) <= goal * max(map(abs, [*a, goal])):
                 break
-        w = [
-            sum((x * b[i] for x, b in zip(a, rows, strict=True)), Decimal(0))
-            for i in range(len(start))
-        ]
+        w = _combined(a, rows)
         context.prec = digits
         return tuple(+v for v in w)
 
@@ -138,6 +150,11 @@ def _newton_move(
             for j in range(r):
                 bend[i][j] += curve * inner[i] * inner[j]
     return _solve(bend, slope)
+
+
+def _combined(a: Sequence[Decimal], rows: list[list[Decimal]]) -> list[Decimal]:
+    """Return ``sum_j a_j b_j``."""
+    return [_dot(a, column) for column in zip(*rows, strict=True)]
 
 
 def _decimal(value: Fraction) -> Decimal:

@@ -64,10 +64,11 @@ def find_cycles(
         [(1, True), (2, True), (2, False)]
     """
     step = check_step(step)
-    if max_period < 1 or starts < 1 or iterations < 1:
+    counts = (max_period, starts, iterations, seed + 1)
+    if not all(isinstance(count, int) and count >= 1 for count in counts):
         raise ModelError(
-            f"max_period, starts and iterations are {max_period}, {starts} and {iterations}; all "
-            f"must be at least 1"
+            f"max_period, starts, iterations and seed are {max_period}, {starts}, {iterations} and "
+            f"{seed}; give whole numbers, at least 1 and for the seed at least 0"
         )
     if isinstance(problem, Logistic) and not problem.l2:
         problem.separability.refuse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +14,10 @@ import numpy as np
 from quincunx._errors import ModelError
 
 __all__ = ["rational", "rational_rank", "written"]
+
+LEAST, MOST = Fraction(1, 10**150), Fraction(10**150)
+LONGEST = 4000  # letters of a number
+HUGE = re.compile(r"[eE][+-]?\d{4}")
 
 
 def rational(value: Any, what: str = "the number") -> Fraction:
@@ -26,25 +31,40 @@ def rational(value: Any, what: str = "the number") -> Fraction:
         what: names it in errors.
 
     Raises:
-        ModelError: it is no finite number.
+        ModelError: it is no finite number, or one so large or small that floats overflow.
 
     Example:
         >>> from quincunx.solvers.dynamics.rationals import rational
         >>> rational(0.1), rational("1/3")
         (Fraction(1, 10), Fraction(1, 3))
     """
-    if isinstance(value, (np.generic, np.ndarray)):
+    found = _read(value)
+    if found is None:
+        raise ModelError(f"{what} is {value!r}; give a finite number, or a string such as '1/3'")
+    if found and not LEAST <= abs(found) <= MOST:
+        raise ModelError(
+            f"{what} is {value!r}; give 0, or a number from {float(LEAST):.0e} to "
+            f"{float(MOST):.0e} in size"
+        )
+    return found
+
+
+def _read(value: Any) -> Fraction | None:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
+    # Powers of ten written out would fill the memory before their size could be looked at.
+    if isinstance(value, str) and (len(value) > LONGEST or HUGE.search(value)):
+        return None
     try:
         if isinstance(value, float):
-            if not math.isfinite(value):
-                raise ValueError
-            return Fraction(repr(value))
+            return Fraction(repr(value)) if math.isfinite(value) else None
+        if isinstance(value, Decimal) and abs(value.adjusted()) > 1000:
+            return None
         if isinstance(value, (int, str, Fraction, Decimal)):
             return Fraction(value)
     except (ValueError, OverflowError, ZeroDivisionError):
         pass
-    raise ModelError(f"{what} is {value!r}; give a finite number, or a string such as '1/3'")
+    return None
 
 
 def written(value: Fraction) -> str:

@@ -19,7 +19,7 @@ __all__ = ["Kind", "Separability", "separability"]
 
 Kind = Literal["overlap", "quasi-separable", "separable"]
 
-DENOMINATORS = (10**3, 10**6, 10**9, 10**12, 10**15)
+DENOMINATORS = (10**3, 10**6, 10**9, 10**12, 10**15, 10**300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +95,41 @@ def separability(points: Sequence[Sequence[Fraction]]) -> Separability:
         ModelError: no certificate passed the check; points are separable or not by less than
             rounding, whichever it is.
     """
-    rows = np.array(points, dtype=np.float64)
+    if len(points[0]) == 1:
+        return _on_a_line([z for (z,) in points])
+    # Powers of two make columns alike in size, exactly; multipliers stay, directions go back.
+    sizes = [_power_of_two(max(map(abs, column))) for column in zip(*points, strict=True)]
+    alike = [[v / size for v, size in zip(z, sizes, strict=True)] for z in points]
+    rows = np.array(alike, dtype=np.float64)
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     direction = _direction(rows)
     sides = rows @ direction
     for kind in _likely(sides):
-        found = _proved(kind, points, rows, direction)
+        found = _proved(kind, alike, rows, direction)
         if found is not None:
-            return found
+            back = tuple(v / size for v, size in zip(found.direction, sizes, strict=False))
+            return Separability(kind, back, found.balance)
     raise ModelError(
         "the points are so near to the border between separable and overlapping that no "
         "certificate was found; use coordinates with fewer digits"
     )
+
+
+def _on_a_line(points: list[Fraction]) -> Separability:
+    """Decide by signs."""
+    up = sum((z for z in points if z > 0), Fraction(0))
+    down = -sum((z for z in points if z < 0), Fraction(0))
+    if up and down:
+        return Separability("overlap", (), tuple(1 / up if z > 0 else 1 / down for z in points))
+    return Separability("separable", (Fraction(1 if up else -1),))
+
+
+def _power_of_two(size: Fraction) -> Fraction:
+    """Return the power of two next to a size; 1 for 0."""
+    if not size:
+        return Fraction(1)
+    places = size.numerator.bit_length() - size.denominator.bit_length()
+    return Fraction(2) ** places
 
 
 def _likely(sides: Array) -> tuple[Kind, ...]:
@@ -195,27 +218,28 @@ def _onto_null_space(
     """
     sizes = np.array(rows, dtype=np.float64) * np.array(start, dtype=np.float64)
     order = [int(i) for i in qr(sizes, mode="r", pivoting=True)[1]]
-    left = [[row[i] for i in order] for row in rows]
-    pivots: list[int] = []
-    rank = rational_rank(rows)
-    for column in range(len(order)):
-        if len(pivots) == rank:
+    chosen: list[int] = []
+    for i in order:
+        if len(chosen) == len(rows):
             break
-        k = len(pivots)
-        place = next((i for i in range(k, len(left)) if left[i][column]), None)
-        if place is None:
-            continue
-        left[k], left[place] = left[place], left[k]
-        head = left[k][column]
-        left[k] = [v / head for v in left[k]]
-        for i, row in enumerate(left):
-            if i != k and row[column]:
-                ratio = row[column]
-                left[i] = [a - ratio * b for a, b in zip(row, left[k], strict=True)]
-        pivots.append(column)
-    x = [start[i] for i in order]
-    free = [j for j in range(len(order)) if j not in pivots]
-    for k, column in enumerate(pivots):
-        x[column] = -sum((left[k][j] * x[j] for j in free), Fraction(0))
-    found = dict(zip(order, x, strict=True))
+        if rational_rank([[row[j] for j in (*chosen, i)] for row in rows]) > len(chosen):
+            chosen.append(i)
+    free = [i for i in range(len(start)) if i not in set(chosen)]
+    rhs = [-sum((row[i] * start[i] for i in free), Fraction(0)) for row in rows]
+    solved = _solved([[row[i] for i in chosen] for row in rows], rhs)
+    found = dict(zip(chosen, solved, strict=True)) | {i: start[i] for i in free}
     return tuple(found[i] for i in range(len(start)))
+
+
+def _solved(matrix: list[list[Fraction]], rhs: list[Fraction]) -> list[Fraction]:
+    """Solve a consistent system with independent columns, by elimination."""
+    left = [[*row, value] for row, value in zip(matrix, rhs, strict=True)]
+    width = len(matrix[0])
+    for k in range(width):
+        place = next(i for i in range(k, len(left)) if left[i][k])
+        left[k], left[place] = left[place], left[k]
+        left[k] = [v / left[k][k] for v in left[k]]
+        for i, row in enumerate(left):
+            if i != k and row[k]:
+                left[i] = [a - row[k] * b for a, b in zip(row, left[k], strict=True)]
+    return [left[k][width] for k in range(width)]

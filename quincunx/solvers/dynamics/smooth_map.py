@@ -89,7 +89,10 @@ def check_step(step: float) -> float:
     Raises:
         ModelError: it is not a positive number.
     """
-    value = float(step)
+    try:
+        value = float(step)
+    except (TypeError, ValueError, OverflowError):
+        value = np.nan
     if not (np.isfinite(value) and value > 0):
         raise ModelError(f"step is {step!r}; give a number > 0, such as 1.5 / problem.sharpness")
     return value

@@ -16,7 +16,9 @@ __all__ = ["PEAK", "restoring_slope", "trapping_radius"]
 PEAK = 0.2784645427610738  # the largest t s(-t): Lambert's W at 1/e
 
 
-def trapping_radius(points: Array, weights: Array, l2: float, step: float) -> float:
+def trapping_radius(
+    points: Array, weights: Array, l2: float, step: float, *, rank: int | None = None
+) -> float:
     """Return a radius that every orbit gets below and then stays below.
 
     Without L2 term ``w f'(w) >= r |w| - PEAK``, with r the :func:`restoring_slope`, and gradients
@@ -29,9 +31,10 @@ def trapping_radius(points: Array, weights: Array, l2: float, step: float) -> fl
         weights: [n], > 0.
         l2: >= 0.
         step: > 0.
+        rank: of the points, where it is known.
 
     Raises:
-        ModelError: there is none: the points are separable, or step * l2 >= 2.
+        ModelError: there is none: the points are separable, or step * l2 >= 2; or it overflows.
     """
     step = check_step(step)
     shares = weights / weights.sum()
@@ -44,13 +47,18 @@ def trapping_radius(points: Array, weights: Array, l2: float, step: float) -> fl
                 f"below {2 / l2:g}"
             )
         return step * pull / (1 - factor)
-    slope = restoring_slope(points, weights)
+    slope = restoring_slope(points, weights, rank)
     if not slope > 0:
         raise ModelError("the points are separable, so that w may grow for ever; nothing traps it")
-    return (PEAK + step * pull**2 / 2) / slope + step * pull
+    radius = (PEAK + step * pull**2 / 2) / slope + step * pull
+    if not math.isfinite(radius):
+        raise ModelError(
+            f"at step {step:g} orbits go further than floats reach; use a smaller step"
+        )
+    return radius
 
 
-def restoring_slope(points: Array, weights: Array) -> float:
+def restoring_slope(points: Array, weights: Array, rank: int | None = None) -> float:
     """Return the least ``mean max(0, -z u)`` over unit vectors u of the points' span.
 
     Exact in one and two dimensions. In more a lower bound, at most by the root of the dimension too
@@ -59,9 +67,11 @@ def restoring_slope(points: Array, weights: Array) -> float:
     Arguments:
         points: [n, d].
         weights: [n], > 0.
+        rank: of the points; None: as far as floats tell.
     """
     span = np.linalg.svd(points.T, full_matrices=False)
-    rank = int((span[1] > 1e-12 * span[1][0]).sum())
+    if rank is None:
+        rank = int((span[1] > 1e-12 * span[1][0]).sum())
     inside = points @ span[0][:, :rank]
     shares = weights / weights.sum()
     if rank <= 2:

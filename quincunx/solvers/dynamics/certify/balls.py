@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from quincunx._errors import need_extra
+from quincunx._errors import ModelError, need_extra
 from quincunx.solvers.dynamics.logistic import Exact
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
 Ball: TypeAlias = Any
 """flint's ``arb``."""
 
+MOST_BITS = 100_000
+
 Vector: TypeAlias = list[Ball]
 Matrix: TypeAlias = list[list[Ball]]
 
@@ -41,9 +43,12 @@ def working(bits: int) -> Iterator[None]:
     """Compute with so many bits within the block.
 
     Raises:
+        ModelError: that is no sensible number of bits.
         MissingExtraError: python-flint is not installed.
     """
     need_extra("flint", "certify", "Proving something about a cycle")
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 16 <= bits <= MOST_BITS:
+        raise ModelError(f"bits is {bits!r}; give a whole number from 16 to {MOST_BITS}")
     from flint import ctx
 
     with ctx.workprec(bits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from quincunx.solvers.dynamics.certify.statement import statement
 from quincunx.solvers.dynamics.logistic import Exact
 from quincunx.solvers.dynamics.rationals import written
 
-__all__ = ["Certificate"]
+__all__ = ["Certificate", "exact_number"]
 
 FORMAT, VERSION = "quincunx certificate of a cycle", 1
 
@@ -151,8 +152,10 @@ class Certificate:
         points = tuple(_fractions(z) for z in entries["points"])
         attraction, arrival = entries["attraction"], entries["arrival"]
         found = cls(
-            problem=Exact(points, _fractions(entries["multiplicities"]), _exact(entries["l2"])),
-            step=_exact(entries["step"]),
+            problem=Exact(
+                points, _fractions(entries["multiplicities"]), exact_number(entries["l2"])
+            ),
+            step=exact_number(entries["step"]),
             balance=_fractions(entries["balance"]),
             basis=tuple(_fractions(b) for b in entries["basis"]),
             minimizer=tuple(_enclosure(e) for e in entries["minimizer"]),
@@ -166,15 +169,15 @@ class Certificate:
             if attraction is None
             else Attraction(
                 tuple(_fractions(row) for row in attraction["frame"]),
-                _exact(attraction["radius"]),
-                _exact(attraction["kappa"]),
+                exact_number(attraction["radius"]),
+                exact_number(attraction["kappa"]),
             ),
             arrival=None
             if arrival is None
             else Arrival(_fractions(arrival["start"]), _whole(arrival["steps"], 0)),
             reason=_text(entries["reason"]),
             bits=_whole(entries["bits"], 53),
-            seconds=float(entries["seconds"]),
+            seconds=_finite(entries["seconds"]),
         )
         _check_shapes(found)
         return found
@@ -193,7 +196,12 @@ def _digest(entries: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _exact(text: Any) -> Fraction:
+def exact_number(text: Any) -> Fraction:
+    """Return the number that a string stands for.
+
+    Raises:
+        TypeError: it is no string, or has an exponent.
+    """
     # An exponent could ask for more digits than there is memory, and none is ever written.
     if not isinstance(text, str) or "e" in text.lower():
         raise TypeError(f"{text!r} stands where a number as a string is wanted")
@@ -201,12 +209,12 @@ def _exact(text: Any) -> Fraction:
 
 
 def _fractions(values: Any) -> tuple[Fraction, ...]:
-    return tuple(_exact(v) for v in values)
+    return tuple(exact_number(v) for v in values)
 
 
 def _enclosure(ends: Any) -> Enclosure:
     low, high = ends
-    return Enclosure(_exact(low), _exact(high))
+    return Enclosure(exact_number(low), exact_number(high))
 
 
 def _optional(read: Callable[[Any], Enclosure], value: Any) -> Enclosure | None:
@@ -217,6 +225,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} stands where a sentence is wanted")
     return value
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{value!r} stands where a number of seconds is wanted")
+    return float(value)
 
 
 def _whole(value: Any, least: int) -> int:

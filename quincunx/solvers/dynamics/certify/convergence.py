@@ -20,12 +20,20 @@ from quincunx.solvers.dynamics.certify.all_cycles import (
     zeros,
 )
 from quincunx.solvers.dynamics.certify.balls import ball, working
+from quincunx.solvers.dynamics.certify.certificate import exact_number
 from quincunx.solvers.dynamics.certify.enclosure import Enclosure
 from quincunx.solvers.dynamics.certify.line import Line, Span, exact_step, trap
 from quincunx.solvers.dynamics.logistic import Exact, Logistic
 from quincunx.solvers.dynamics.rationals import written
 
-__all__ = ["Convergence", "Route", "converges_globally", "gamma_at_most_one", "no_two_cycle"]
+__all__ = [
+    "Convergence",
+    "Route",
+    "by_route",
+    "converges_globally",
+    "gamma_at_most_one",
+    "no_two_cycle",
+]
 
 Route = Literal["gamma at most one", "no cycle of period two"]
 
@@ -174,7 +182,7 @@ class Convergence:
             )
         try:
             return cls._read(entries)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
             raise FileFormatError(f"the certificate is damaged: {error!r}") from error
 
     @classmethod
@@ -186,25 +194,26 @@ class Convergence:
             raise ValueError(f"{bits!r} bits")
         cycle = entries["two_cycle"]
         exact = Exact(
-            tuple((Fraction(z),) for z in entries["points"]),
-            tuple(Fraction(c) for c in entries["multiplicities"]),
-            Fraction(entries["l2"]),
+            tuple((exact_number(z),) for z in entries["points"]),
+            tuple(exact_number(c) for c in entries["multiplicities"]),
+            exact_number(entries["l2"]),
         )
         if len(exact.points) != len(exact.weights):
             raise ValueError("there are not as many multiplicities as points")
         return cls(
             problem=exact,
-            step=Fraction(entries["step"]),
+            step=exact_number(entries["step"]),
             route=route,
             valid=valid,
             message=str(entries["message"]),
             minimizer=_enclosure(entries["minimizer"]),
             gamma=_enclosure(entries["gamma"]),
-            radius=Fraction(entries["radius"]),
-            near=entries["near"] and _enclosure(entries["near"]),
-            cuts=tuple(Fraction(v) for v in entries["cuts"]),
-            two_cycle=cycle
-            and LineCycle(
+            radius=exact_number(entries["radius"]),
+            near=None if entries["near"] is None else _enclosure(entries["near"]),
+            cuts=tuple(exact_number(v) for v in entries["cuts"]),
+            two_cycle=None
+            if cycle is None
+            else LineCycle(
                 points=tuple(_enclosure(p) for p in cycle["points"]),
                 multiplier=_enclosure(cycle["multiplier"]),
                 stable=cycle["stable"],
@@ -220,7 +229,7 @@ class Convergence:
 
 def _enclosure(ends: Any) -> Enclosure:
     low, high = ends
-    return Enclosure(Fraction(low), Fraction(high))
+    return Enclosure(exact_number(low), exact_number(high))
 
 
 def converges_globally(problem: Logistic, step: Any, *, bits: int = BITS) -> Convergence:
@@ -254,6 +263,12 @@ def converges_globally(problem: Logistic, step: Any, *, bits: int = BITS) -> Con
     """
     found = gamma_at_most_one(problem, step, bits=bits)
     return found if found.valid else no_two_cycle(problem, step, bits=bits)
+
+
+def by_route(problem: Logistic, step: Any, route: Route, bits: int) -> Convergence:
+    """Return what one of the two routes finds."""
+    way = gamma_at_most_one if route == "gamma at most one" else no_two_cycle
+    return way(problem, step, bits=bits)
 
 
 def gamma_at_most_one(problem: Logistic, step: Any, *, bits: int = BITS) -> Convergence:

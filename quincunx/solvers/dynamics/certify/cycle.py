@@ -20,7 +20,7 @@ from quincunx.solvers.dynamics.certify.proof import Proof, prove
 from quincunx.solvers.dynamics.certify.row_space import RowSpace
 from quincunx.solvers.dynamics.cycles import Cycle, newton_cycles
 from quincunx.solvers.dynamics.logistic import Exact, Logistic
-from quincunx.solvers.dynamics.rationals import rational
+from quincunx.solvers.dynamics.rationals import rational, written
 
 __all__ = ["arrive", "certify", "precisions"]
 
@@ -85,6 +85,12 @@ def certify(
     minimizer = problem.span @ inside.minimizer()
     points = _refined(inside, float(eta), _points(problem, cycle) @ problem.span) @ problem.span.T
     origin = None if start is None else _vector(start, problem.dimension)
+    if origin is not None and not space.holds(origin):
+        raise ModelError(
+            f"the start ({', '.join(map(written, origin))}) lies outside the span of the points: "
+            f"gradient descent keeps its part across the span, and ends beside the cycle. Give a "
+            f"start within the span"
+        )
     for precision in precisions(bits, MOST_BITS):
         with working(precision):
             found = prove(problem.exact, eta, space, minimizer, points)

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from quincunx.solvers.dynamics.certify.balls import Ball, Balls, Vector, ball
 from quincunx.solvers.dynamics.logistic import Exact
+from quincunx.solvers.dynamics.rationals import rational_rank
 
 __all__ = ["RowSpace"]
 
@@ -54,6 +55,10 @@ class RowSpace:
     def outward(self, a: Sequence[Ball]) -> Vector:
         """Return the vector [d] that has given coordinates [r]."""
         return [_along(row, a) for row in zip(*self._units(), strict=True)] if self.basis else [*a]
+
+    def holds(self, w: Sequence[Fraction]) -> bool:
+        """Say whether a vector [d] lies in the span, exactly."""
+        return not self.basis or rational_rank([*self.basis, w]) == len(self.basis)
 
     def _units(self) -> list[Vector]:
         units = []

@@ -47,7 +47,11 @@ class Schwarzian:
     def __str__(self) -> str:
         """Show the result in a line."""
         if self.negative:
-            return f"The Schwarzian derivative is negative on {self.within} (boxes: {self.boxes})."
+            low, high = float(self.within.low), float(self.within.high)
+            return (
+                f"The Schwarzian derivative is negative on an interval from about {low:.10g} to "
+                f"about {high:.10g} that T maps to itself (boxes: {self.boxes})."
+            )
         if self.positive_at is not None:
             return f"The Schwarzian derivative is not negative at {self.positive_at}."
         return f"Whether the Schwarzian derivative is negative in {self.undecided} is undecided."
@@ -115,7 +119,8 @@ def schwarzian_negative(problem: Logistic, step: Any, *, bits: int = BITS) -> Sc
 
 def _schwarzian(line: Line) -> Schwarzian:
     core = line.core()
-    within = core.enclosure()
+    # Its ends exactly: rounded outward, it would be more than what is looked at.
+    within = Enclosure(*core.fractions())
     todo, boxes = [core], 0
     least = core.width * ball(2) ** -40
     while todo:
@@ -209,8 +214,8 @@ def _why(line: Line, caught: bool) -> tuple[bool, str]:
             f"point; all_cycles has all up to a period"
         )
     return True, (
-        f"the Schwarzian derivative is negative on {sign.within}, and the critical points and ends "
-        f"converge to these"
+        "the Schwarzian derivative is negative where all cycles are, and the critical "
+        "points and ends converge to these"
     )
 
 

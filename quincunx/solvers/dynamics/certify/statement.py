@@ -79,7 +79,8 @@ def _cycle(found: Certificate) -> list[str]:
         return []
     points = [f"x_{k} = {_vector(x)}" for k, x in enumerate(found.points)]
     what = "fixed point" if found.period == 1 else f"cycle of {found.period} points, all distinct,"
-    return [f"It has exactly one {what} in the box", *_first(points, "points")]
+    where = "in the box, within the span" if found.basis else "in the box"
+    return [f"It has exactly one {what} {where}", *_first(points, "points")]
 
 
 def _stability(found: Certificate) -> list[str]:

@@ -14,11 +14,12 @@ from quincunx.solvers.dynamics.certify.attraction import STEPS, Arrival, contrac
 from quincunx.solvers.dynamics.certify.balls import Vector, ball, one_zero, working
 from quincunx.solvers.dynamics.certify.certificate import Certificate
 from quincunx.solvers.dynamics.certify.convergence import FORMAT as CONVERGENCE
-from quincunx.solvers.dynamics.certify.convergence import Convergence
+from quincunx.solvers.dynamics.certify.convergence import Convergence, by_route
 from quincunx.solvers.dynamics.certify.cycle import arrive
 from quincunx.solvers.dynamics.certify.enclosure import Enclosure, enclose
 from quincunx.solvers.dynamics.certify.proof import Loop, Proof, interval, prove
 from quincunx.solvers.dynamics.certify.row_space import RowSpace
+from quincunx.solvers.dynamics.logistic import Logistic
 from quincunx.solvers.dynamics.separability import Separability
 
 __all__ = ["verify"]
@@ -58,11 +59,22 @@ def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Proved) -> Prove
     claimed = _read(source)
     if claimed.bits > MOST_BITS:
         raise FileFormatError(f"the certificate asks for {claimed.bits} bits; most are {MOST_BITS}")
-    if isinstance(claimed, Convergence):
-        if claimed.valid and not claimed.verify():
+    return _converges(claimed) if isinstance(claimed, Convergence) else _verified(claimed)
+
+
+def _converges(claimed: Convergence) -> Convergence:
+    """Prove that orbits converge from every start, or that it is refuted or open as it is said."""
+    if claimed.valid:
+        if not claimed.verify():
             _refuse("convergence from every start does not follow")
         return claimed
-    return _verified(claimed)
+    exact = claimed.problem
+    l2: Any = exact.l2
+    problem = Logistic(exact.points, exact.weights, l2)
+    again = by_route(problem, claimed.step, claimed.route, claimed.bits)
+    if again.to_json() != claimed.to_json():
+        _refuse(f"what is found for these data and this step is: {again.message}")
+    return claimed
 
 
 def _verified(claimed: Certificate) -> Certificate:
@@ -95,10 +107,13 @@ def _read(source: Any) -> Proved:
         return _of_entries(source.to_json())
     if isinstance(source, Mapping):
         return _of_entries(source)
+    if not isinstance(source, str | os.PathLike):
+        raise ModelError(f"{source!r} is no certificate; give one, its file, or a file's entries")
     try:
         with open(source, encoding="utf-8") as file:
             entries = json.load(file)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    # ValueError: also a number of more digits than Python reads.
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise FileFormatError(f"{source} is not JSON: {error}") from error
     try:
         return _of_entries(entries)
@@ -167,6 +182,8 @@ def _check_arrival(claimed: Certificate, found: Proof, space: RowSpace) -> None:
         return
     if claimed.attraction is None:
         _refuse("a start is said to arrive where nothing is attracted")
+    if not space.holds(claimed.arrival.start):
+        _refuse("the start lies outside the span of the points")
     if claimed.arrival.steps > STEPS:
         _refuse(f"a start is said to arrive after more than {STEPS} steps")
     result = arrive(
