@@ -84,13 +84,7 @@ def certify(
     inside = problem.within_span()
     minimizer = problem.span @ inside.minimizer()
     points = _refined(inside, float(eta), _points(problem, cycle) @ problem.span) @ problem.span.T
-    origin = None if start is None else _vector(start, problem.dimension)
-    if origin is not None and not space.holds(origin):
-        raise ModelError(
-            f"the start ({', '.join(map(written, origin))}) lies outside the span of the points: "
-            f"gradient descent keeps its part across the span, and ends beside the cycle. Give a "
-            f"start within the span"
-        )
+    origin = None if start is None else _start(start, problem.dimension, space)
     for precision in precisions(bits, MOST_BITS):
         with working(precision):
             found = prove(problem.exact, eta, space, minimizer, points)
@@ -115,6 +109,18 @@ def certify(
         seconds=time.perf_counter() - began,
         **parts,
     )
+
+
+def _start(start: Any, d: int, space: RowSpace) -> tuple[Fraction, ...]:
+    """Return a start [d], checked."""
+    origin = _vector(start, d)
+    if not space.holds(origin):
+        raise ModelError(
+            f"the start ({', '.join(map(written, origin))}) lies outside the span of the points: "
+            f"gradient descent keeps its part across the span, and ends beside the cycle. Give a "
+            f"start within the span"
+        )
+    return origin
 
 
 def precisions(bits: int, most: int) -> Iterator[int]:
