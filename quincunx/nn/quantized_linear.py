@@ -11,6 +11,7 @@ import torch
 
 from quincunx._errors import ModelError
 from quincunx.kernels.packing import pack_rows, row_size, unpack_rows
+from quincunx.nn.few_rows import few_rows
 from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard
 from quincunx.solvers.linalg.orthogonal import Orthogonal, kronecker_sizes, permutations
 from quincunx.solvers.rounding import E8P, Grid, Trellis, decode
@@ -256,7 +257,8 @@ class QuantizedLinear(torch.nn.Module):
             y = y / self.channel_scale
         right, left = self.transform("input"), self.transform("output")
         y = y if right is None else right.apply(y)
-        y = _Product.apply(y, self.points) * self.scales
+        direct = few_rows(self, y)
+        y = (_Product.apply(y, self.points) if direct is None else direct) * self.scales
         return y if left is None else left.undo(y)
 
     def _held_product(self, y: torch.Tensor, held: _Held) -> torch.Tensor:

@@ -101,6 +101,13 @@ def test_it_writes(model):
     assert found.shape == (1, 9)
 
 
+def test_it_writes_the_same_with_decoded_weights(model, monkeypatch):
+    prompt = token_ids(1, 4)
+    straight = model.generate(prompt, max_new_tokens=12, do_sample=False)
+    monkeypatch.setattr("quincunx.nn.quantized_linear.few_rows", lambda layer, x: None)
+    assert torch.equal(model.generate(prompt, max_new_tokens=12, do_sample=False), straight)
+
+
 def test_dequantized_it_is_a_plain_model(model, tmp_path):
     before = logits(model)
     plain = model.dequantize()
