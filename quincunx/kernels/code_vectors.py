@@ -120,14 +120,13 @@ class _Lanes:
         vector = self.builder.insert_element(vector, number, ir.Constant(_I32, 0))
         return self.builder.shuffle_vector(vector, vector, _words(0))
 
-    def fields(self, at: Any, firsts: Sequence[int], bits: int, *, clean: bool = True) -> Any:
+    def fields(self, at: Any, firsts: Sequence[int], bits: int) -> Any:
         """Eight fields of up to 16 bits of a stream whose bytes begin at an address.
 
         Arguments:
             at: the address.
             firsts: ascending, each field's first bit.
             bits: of a field.
-            clean: whether bits above a field's own are to be zero.
         """
         builder, start = self.builder, firsts[0] // 8
         raw = self.load(self.at(at, start), ir.VectorType(_I8, 16), 1)
@@ -144,8 +143,7 @@ class _Lanes:
         if whole:
             return words
         places = ir.Constant(_WORDS, [24 - first % 8 - bits for first in firsts])
-        words = builder.lshr(words, places)
-        return builder.and_(words, _words((1 << bits) - 1)) if clean else words
+        return builder.and_(builder.lshr(words, places), _words((1 << bits) - 1))
 
     def byte_sums(self, words: Any) -> Any:
         """The sum of each lane's four bytes."""
@@ -239,11 +237,6 @@ class _Span:
             states = lanes.fields(at, [(j + 1) * bits for j in range(LANES)], 16)
             return self.hashed(states)
         firsts = [j * bits for j in range(LANES)]
-        if lanes.avx2 and bits <= 3:  # three bits choose; those above a narrow field are any
-            levels = [(k % (1 << bits)) - ((1 << bits) - 1) / 2 for k in range(8)]
-            choice = lanes.fields(at, firsts, bits, clean=False)
-            table = ir.Constant(_FLOATS, levels)
-            return lanes.call("llvm.x86.avx2.permps", _FLOATS, [table, choice])
         numbers = self.builder.sitofp(lanes.fields(at, firsts, bits), _FLOATS)
         return self.builder.fsub(numbers, _numbers(((1 << bits) - 1) / 2))
 
