@@ -7,6 +7,7 @@ no time depends on them.
 """
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ One vector, weights {m} x {n}, {threads} threads on both sides. Milliseconds are
 busy moment of the machine hits all of them. *float32* and *bfloat16* say how many times as fast as
 torch's product of that type it is; torch took {float32:.2f} and {bfloat16:.2f} ms. *of decoding*:
 the rate in percent of that of the same loop with the product left out, which only adds up what it
-decodes. *GB/s*: of codes that are read. Torch's times are those of `torch.nn.functional.linear`, or of
-`torch.mv` where that is faster.
+decodes. *GB/s*: of codes that are read. Torch's times are those of `torch.nn.functional.linear`, or
+of `torch.mv` where that is faster. After torch's products all rest for 20 ms, in which its threads
+cease to wait busily. In {cpu:.1f} s of products with
+mul1 the process was given {share:.2f} processors.
 
 {table}
 
@@ -55,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(_threads())
     peers = _peers(shape, 1)
     codes = {f"{name} {bits}": _loops(name, bits, shape, 1) for name, bits in _cases()}
-    works = dict(peers)
+    works: dict[str, Callable[[], Any]] = {**peers, "rest": lambda: time.sleep(0.02)}
     for name, (product, sums) in codes.items():
         works |= {name: product, f"{name}, decoding": sums}
     for work in works.values():
@@ -72,16 +75,24 @@ def main() -> None:
              f"{100 * middle[f'{name}, decoding'] / own:.0f} %", f"{size / own / 1e6:.2f}"]
         )  # fmt: skip
     several = _several(shape, rounds)
+    cpu, share = _share(codes["mul1 2"][0])
     head = ["code, bits", "ms", "float32", "bfloat16", "of decoding", "GB/s"]
     page = TEXT.format(
         m=shape[0], n=shape[1], threads=_threads(), rounds=len(times["float32 mv"]), **plain,
+        cpu=cpu, share=share,
         table=table(head, rows),
         more=table(
             ["", *[f"{count} vectors" for count in several]],
             [[name, *[f"{found[name]:.2f}" for found in several.values()]] for name in several[2]],
         ),
     )  # fmt: skip
-    data = {"shape": shape, "threads": _threads(), "seconds": times, "ms_of_several": several}
+    data = {
+        "shape": shape,
+        "threads": _threads(),
+        "seconds": times,
+        "processors": share,
+        "ms_of_several": several,
+    }
     publish("decode_matvec", "Products with compressed weights", given, where, [page], data)
     print(page)
 
@@ -109,6 +120,15 @@ def _several(shape: tuple[int, int], rounds: int) -> dict[int, dict[str, float]]
         times = interleave(works, rounds // 3, BUDGET / 5)
         found[count] = {name: 1e3 * median(seconds) for name, seconds in times.items()}
     return found
+
+
+def _share(work: Callable[[], Any]) -> tuple[float, float]:
+    """How long many runs took, and how many processors the process had meanwhile."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(50):
+        work()
+    wall = time.perf_counter() - wall
+    return wall, (time.process_time() - cpu) / wall
 
 
 def _peers(shape: tuple[int, int], count: int) -> dict[str, Callable[[], Any]]:
