@@ -63,6 +63,8 @@ class E81B:
     def quantize(self, x: Array, /, *, metric: Array | None = None) -> tuple[Array, Array]:
         """Replace vectors by the nearest points, exactly.
 
+        Of points equally near in a metric the one with the lowest code counts, but for rounding.
+
         Arguments:
             x: [N, 8], floating.
             metric: [8, 8], symmetric and positive semidefinite: the distance is measured in it.
@@ -75,13 +77,15 @@ class E81B:
         """
         xp: Any = array_namespace(x)
         units, scale = in_units(self, x)
-        view = shared(units) if metric is None else None
+        metric = None if metric is None else checked_metric(metric, 8)
+        view = shared(units)
         if view is None:
             table = constant(short_points(), x)
-            found = nearest_listed(units, table, _checked(metric))
+            found = nearest_listed(units, table, metric)
             points, codes = xp.take(table, found, axis=0), as_codes(found[:, None], 8)
         else:
-            points, codes = (xp.asarray(array) for array in _compiled(view))
+            seen = None if metric is None else shared(metric)
+            points, codes = (xp.asarray(array) for array in _compiled(view, seen))
         return scaled(points, scale, x.dtype), codes
 
     def decode(self, codes: Array, /) -> Array:
@@ -96,14 +100,16 @@ class E81B:
         return scaled(xp.take(table, numbers[:, 0], axis=0), needed_scale(self))
 
 
-def _checked(metric: Array | None) -> Array | None:
-    return None if metric is None else checked_metric(metric, 8)
-
-
-def _compiled(x: Any) -> tuple[Any, Any]:
+def _compiled(x: Any, metric: Any) -> tuple[Any, Any]:
+    """Return points and codes by the compiled loops."""
     from quincunx.kernels.e8._roots import nearest_short
+    from quincunx.kernels.e8._roots_metric import LANES, half_norms, nearest_short_in_metric
 
     x = np.ascontiguousarray(x)
     points, codes = np.empty_like(x), np.empty((len(x), 1), dtype=np.uint8)
-    in_rows(lambda first, last: nearest_short(x, points, codes, first, last), len(x))
+    if metric is None:
+        in_rows(lambda first, last: nearest_short(x, points, codes, first, last), len(x))
+    else:
+        given = (x, np.ascontiguousarray(metric), half_norms(metric), points, codes)
+        in_rows(lambda a, b: nearest_short_in_metric(*given, a, b), len(x), least=LANES)
     return points, codes
