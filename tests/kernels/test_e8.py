@@ -187,6 +187,29 @@ def test_the_nearest_point_in_a_metric_is_found(kind):
     assert (found <= distance(x, compiled(x)[0], metric)).all()
 
 
+@pytest.mark.parametrize("kind", metrics(0))
+def test_a_triangle_is_the_metric_in_the_order_of_the_largest_weights(kind):
+    metric = metrics(0)[kind]
+    order, factor, weight = _metric.triangle(metric)
+    assert sorted(order) == list(range(8))
+    np.testing.assert_array_equal(np.tril(factor, -1), 0.0)
+    np.testing.assert_array_equal(np.diagonal(factor), 1.0)
+    again = (factor.T * weight) @ factor
+    # Measured 1.1e-16 of the largest entry: sums of eight products are rounded.
+    assert np.abs(again - metric[np.ix_(order, order)]).max() < 1e-14 * metric.max()
+    for k in range(8):  # the weight that a coordinate has as the last of those left
+        left = metric[np.ix_(order[: k + 1], order[: k + 1])]
+        weights = 1 / np.diagonal(np.linalg.inv(left))
+        # Measured 1.0e-13 at condition 1e4, by which two inverses differ.
+        np.testing.assert_allclose(weight[k], weights.max(), rtol=1e-11)
+
+
+def test_a_metric_that_is_not_positive_definite_has_no_triangle():
+    for metric in (-np.eye(8), np.diag([1.0, 1, 1, -1, 1, 1, 1, 1])):
+        with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+            _metric.triangle(metric)
+
+
 def test_short_vectors_are_the_published_ones():
     points = reference.short_points()
     norms, counts = np.unique((points**2).sum(axis=1), return_counts=True)

@@ -73,15 +73,46 @@ def triangle(metric: NDArray[np.float64]) -> Triangle:
     Raises:
         LinAlgError: the metric is not positive definite.
     """
-    order, inverse = np.empty(8, dtype=np.int64), np.linalg.inv(metric)
-    left = np.ones(8, dtype=bool)
+    tree = Triangle(np.empty(8, dtype=np.int64), np.zeros((8, 8)), np.empty(8))
+    if not factored(np.linalg.inv(metric), np.array(metric), *tree):
+        raise np.linalg.LinAlgError("the metric is not positive definite")
+    return tree
+
+
+@compiled
+def factored(inverse: Any, metric: Any, order: Any, factor: Any, weight: Any) -> bool:
+    """Factor a metric; tell whether it is positive definite.
+
+    Arguments:
+        inverse: float64 [8, 8], of the metric; spoilt.
+        metric: float64 [8, 8]; spoilt.
+        order: int64 [8], written.
+        factor: float64 [8, 8], zeros; the upper triangle is written.
+        weight: float64 [8], written.
+    """
+    left = np.ones(8, dtype=np.bool_)
     for k in range(7, -1, -1):
-        order[k] = i = np.argmin(np.where(left, np.diagonal(inverse), np.inf))
-        left[i] = False
-        inverse = inverse - np.outer(inverse[:, i], inverse[i]) / inverse[i, i]
-    upper = np.linalg.cholesky(metric[np.ix_(order, order)]).T
-    scale = np.diagonal(upper)
-    return Triangle(order, np.ascontiguousarray(upper / scale[:, None]), scale**2)
+        best = -1
+        for i in range(8):
+            if left[i] and (best < 0 or inverse[i, i] < inverse[best, best]):
+                best = i
+        order[k], left[best] = best, False
+        for i in range(8):  # the inverse of the metric without that coordinate
+            share = inverse[i, best] / inverse[best, best]
+            if left[i]:
+                for j in range(8):
+                    inverse[i, j] -= share * inverse[best, j]
+    for k in range(8):
+        row = order[k]
+        weight[k] = pivot = metric[row, row]
+        if not pivot > 0.0:
+            return False
+        for j in range(k, 8):
+            factor[k, j] = metric[row, order[j]] / pivot
+        for i in range(k + 1, 8):
+            for j in range(k + 1, 8):
+                metric[order[i], order[j]] -= factor[k, i] * pivot * factor[k, j]
+    return True
 
 
 @compiled
