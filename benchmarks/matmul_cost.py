@@ -1,0 +1,213 @@
+"""Registers and instructions of the products with coded weights, and which limit of a GPU binds.
+
+    python -m benchmarks.matmul_cost [--quick] [--note TEXT]
+
+Writes ``benchmarks/results/matmul-cost.md`` and ``.json``. Needs Triton and torch, and no GPU: the
+kernels of ``quincunx.kernels.trellis_matmul`` are compiled as they are launched, and disassembled.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+# Also when run as a file, from a package that is installed without its repository.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks._harness import environment, options, publish, table
+from quincunx.kernels import trellis_codes
+from quincunx.kernels.trellis_matmul._triton import FEW, chosen, constants
+
+CODES, BITS = trellis_codes.NAMES, (1, 2, 3, 4, 8)
+DEFAULT_CODES = ("mul1", "hyb")
+BATCHES = (1, 2, 4, 8)
+MANY = (16, 32, 64, 128, 256)
+ARCHITECTURE = 90
+TILE = (32, 8)
+TYPES = {"float16": "*fp16", "bfloat16": "*bf16", "float32": "*fp32"}
+# bytes a second, measured by copying, and instructions a second of all lanes
+DEVICES = {"H200": (4.3e12, 3.1e13), "RTX 4090": (1.0e12, 4.1e13)}
+
+TEXT = """
+The kernels are compiled with Triton for sm_{sm} as for inputs in float16 and tiles of 32 x 8, and
+disassembled with nvdisasm. *Instructions* are all of the loop over the columns of tiles, loads,
+addresses and the inputs' conversion among them, divided by the weights that a thread decodes in
+one pass. *Once* are those outside the loop. *Spills* are bytes of stack and local memory.
+
+## One row of inputs
+
+Weights a second, in 10^12: what memory allows, and what instructions do; the lower binds. Issue
+slots are the only limit of computation that is counted: not latencies, not the rate at which a
+table is read, not what some instructions cost beyond a slot.
+
+{vector}
+
+## More rows, {default} at k = 2
+
+Up to {few} rows are multiplied without tensor cores; with more, a block of W is decoded once for as
+many rows as the last column says.
+
+{batches}
+"""
+
+
+def main() -> None:
+    given = options(__doc__.splitlines()[0], "k = 2 and the default codes only").parse_args()
+    where = environment(("quincunx", "triton"))
+    codes, bits = (DEFAULT_CODES, (2,)) if given.quick else (CODES, BITS)
+    found: dict[str, Any] = {}
+    rows = []
+    for code in codes:
+        for k in bits:
+            cost = found[key(code, k, 1)] = measured(code, k, 1)
+            rates = roofline(cost["instructions"], k)
+            limits = [f"{rates[d][w] / 1e12:.1f}" for d in DEVICES for w in ("memory", "issue")]
+            binds = ["memory" if rates[d]["memory"] <= rates[d]["issue"] else "issue"
+                     for d in DEVICES]  # fmt: skip
+            share = f"{100 * min(1, rates['H200']['issue'] / rates['H200']['memory']):.0f} %"
+            rows.append((
+                code, k, k / 8, cost["registers"], cost["spills"], f"{cost['instructions']:.2f}",
+                cost["once"], *limits[:2], binds[0], share, *limits[2:], binds[1],
+            ))  # fmt: skip
+            print(*rows[-1], flush=True)
+    more = []
+    for code in DEFAULT_CODES:
+        for batch in (*BATCHES, *MANY):
+            cost = found[key(code, 2, batch)] = measured(code, 2, batch)
+            more.append((
+                code, batch, cost["registers"], cost["spills"], f"{cost['instructions']:.2f}",
+                cost["once"], batch if batch <= FEW else chosen(batch, "float16").batch,
+            ))  # fmt: skip
+            print(*more[-1], flush=True)
+    head = (
+        "code", "k", "bytes a weight", "registers", "spills", "instructions", "once",
+        "H200: memory", "issue", "binds", "of memory's rate", "RTX 4090: memory", "issue", "binds",
+    )  # fmt: skip
+    text = TEXT.format(
+        sm=ARCHITECTURE,
+        few=FEW,
+        default=" and ".join(DEFAULT_CODES),
+        vector=table(head, rows),
+        batches=table(
+            ("code", "rows", "registers", "spills", "instructions", "once", "rows a program"), more
+        ),
+    )
+    publish("matmul_cost", "What a product with coded weights costs", given, where, [text],
+            {"costs": found})  # fmt: skip
+
+
+def key(code: str, bits: float, batch: int) -> str:
+    """Name a case in the results."""
+    return f"{code}, k={bits:g}, rows={batch}"
+
+
+def roofline(instructions: float, bits: float) -> dict[str, dict[str, float]]:
+    """Return weights a second by device and limit."""
+    return {
+        name: {"memory": bandwidth / (bits / 8), "issue": issue / instructions}
+        for name, (bandwidth, issue) in DEVICES.items()
+    }
+
+
+def measured(
+    code: str,
+    bits: float,
+    batch: int,
+    dtype: str = "float16",
+    architecture: int = ARCHITECTURE,
+    tile: tuple[int, int] = TILE,
+) -> dict[str, Any]:
+    """Compile the kernel that a product would launch, and count."""
+    import triton
+
+    blocks = chosen(batch, dtype)
+    kernel, shape = compiled(code, bits, batch, dtype, architecture, tile)
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(kernel.asm["cubin"])
+        code_lines, usage = (
+            subprocess.run([tools / name, option, cubin], capture_output=True, text=True,
+                           check=True).stdout
+            for name, option in (("nvdisasm", "-c"), ("cuobjdump", "--dump-resource-usage"))
+        )  # fmt: skip
+    used = dict(part.split(":")[:2] for part in usage.split() if ":" in part)
+    inside, once = longest_loop(code_lines)
+    weights = blocks.height * blocks.along / (32 * blocks.warps)
+    if batch <= FEW:
+        weights = 256 / shape["EACH"]
+    return {
+        "registers": int(used["REG"]),
+        "spills": int(used["STACK"]) + int(used["LOCAL"]),
+        "shared": kernel.metadata.shared,
+        "instructions": sum(inside.values()) / weights,
+        "once": once,
+        "weights": weights,
+        "names": {name: count / weights for name, count in inside.most_common(12)},
+    }
+
+
+def compiled(
+    code: str, bits: float, batch: int, dtype: str, architecture: int, tile: tuple[int, int]
+) -> tuple[Any, dict[str, Any]]:
+    """Compile for sizes that are multiples of 16; return the kernel and its constants."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from quincunx.kernels.trellis_matmul import _kernels
+
+    blocks, few = chosen(batch, dtype), batch <= FEW
+    shape = constants(batch, bits, code, tile, dtype, blocks)
+    entries = "*fp32"
+    if code == "hyb":
+        entries = "*i64" if few or dtype == "float32" else "*i32"
+    sizes = ("units", "part", "width") if few else ("batch", "tile_rows", "tile_columns", "part")
+    signature = {
+        "x_ptr": TYPES[dtype],
+        "words_ptr": "*i32",
+        "table_ptr": entries,
+        "out_ptr": "*fp32",
+        **dict.fromkeys(sizes, "i32"),
+        **dict.fromkeys(shape, "constexpr"),
+    }
+    even = [place for place in range(4 + len(sizes)) if few or place != 4]
+    source = ASTSource(
+        fn=_kernels.vector if few else _kernels.matrix,
+        signature=signature,
+        constexprs=shape,
+        attrs={(place,): [["tt.divisibility", 16]] for place in even},
+    )
+    kernel = triton.compile(
+        source,
+        target=GPUTarget("cuda", architecture, 32),
+        options={"num_warps": blocks.warps, "enable_fp_fusion": True},
+    )
+    return kernel, shape
+
+
+def longest_loop(listing: str) -> tuple[Counter[str], int]:
+    """Return the instructions of the longest loop by name, and how many others there are."""
+    places: dict[str, int] = {}
+    found: list[tuple[str, str]] = []
+    for line in listing.splitlines():
+        if label := re.match(r"^(\.L_x_\d+):", line):
+            places[label[1]] = len(found)
+        elif got := re.match(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)([^;]*)", line):
+            found.append((got[1], got[2]))
+    first = last = 0
+    for place, (name, rest) in enumerate(found):
+        target = re.search(r"\.L_x_\d+", rest) if name == "BRA" else None
+        start = places.get(target[0], place) if target else place
+        if place + 1 - start > last - first and start < place:
+            first, last = start, place + 1
+    names = Counter(name for name, _ in found[first:last] if name != "NOP")
+    others = sum(name != "NOP" for name, _ in found) - sum(names.values())
+    return names, others
+
+
+if __name__ == "__main__":
+    main()
