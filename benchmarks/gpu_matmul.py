@@ -1,0 +1,205 @@
+"""Products with coded weights on a GPU: right first, then timed against torch's bfloat16.
+
+    python -m benchmarks.gpu_matmul [--quick] [--note TEXT]
+
+Writes ``benchmarks/results/gpu-matmul.md`` and ``.json``. Needs a GPU of NVIDIA, torch and Triton;
+without a GPU it says so and ends with code 2. A wrong product ends it with code 1, before any time.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+# Also when run as a file, from a package that is installed without its repository.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from benchmarks._harness import environment, options, publish, table
+from quincunx.kernels import packing, trellis_codes
+
+SHAPES = ((4096, 4096), (4096, 14336), (8192, 28672))
+BITS, BATCHES, CODES = (2, 3, 4), (1, 256), ("mul1", "hyb", "3inst")
+CHECKED = ((256, 512), (100, 333))  # shapes; the second is not made of whole tiles
+BOUNDS = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}
+CACHE = 256 << 20  # bytes of weights that a timed loop walks through: more than any cache
+
+TEXT = """
+On {device}. Products y = W x with random codes and tiles of 32 x 8; inputs in bfloat16. Times are
+medians of replays of a CUDA graph that holds {loops} or more calls, each with other weights, so
+that weights come from memory and launches do not count; microseconds a call, the parts' sum and
+the scales included. *torch* is its product with bfloat16 weights, timed likewise in the same run.
+*GB/s* counts the bytes of the codes. A device-to-device copy moved {copied:.2f} TB/s, reads and
+writes counted.
+
+Before that {checked} products were compared with decoded weights, all codes among them: the
+largest differences are {worst} of sum |w| |x|.
+
+{table}
+"""
+
+
+def main() -> int:
+    given = options(__doc__.splitlines()[0], "one shape, k = 2, mul1 only").parse_args()
+    try:
+        import torch
+        import triton  # noqa: F401
+    except ImportError as error:
+        print(f"This benchmark needs torch and triton: {error}.", file=sys.stderr)
+        return 2
+    if not torch.cuda.is_available() or torch.version.hip is not None:
+        print("This benchmark needs a GPU of NVIDIA; torch finds none here.", file=sys.stderr)
+        return 2
+    where = environment(("quincunx", "torch", "triton"))
+    checked, worst = check()
+    print(f"{checked} products checked; largest differences {worst}", flush=True)
+    wrong = {name: value for name, value in worst.items() if not value <= BOUNDS[name]}
+    if wrong:
+        print(f"Wrong beyond what rounding explains: {wrong}; nothing is timed.", file=sys.stderr)
+        return 1
+    rows, data = [], {}
+    for shape in SHAPES[: 1 if given.quick else None]:
+        for batch in BATCHES:
+            dense = torch_time(shape, batch)
+            for code in CODES[: 1 if given.quick else None]:
+                for bits in BITS[: 1 if given.quick else None]:
+                    try:
+                        ours = coded_time(shape, batch, code, bits)
+                    except Exception as error:  # the other cases still count
+                        print(f"{shape} {batch} {code} {bits}: {error!r}", file=sys.stderr)
+                        ours = float("nan")
+                    rate = shape[0] * shape[1] * bits / 8 / ours / 1e9
+                    name = f"{shape[0]} x {shape[1]}"
+                    rows.append((
+                        name, batch, code, bits, f"{ours * 1e6:.1f}", f"{dense * 1e6:.1f}",
+                        f"{dense / ours:.2f}", f"{rate:.0f}",
+                    ))  # fmt: skip
+                    data[f"{name}, rows={batch}, {code}, k={bits}"] = [ours, dense]
+                    print(*rows[-1], flush=True)
+    head = ("weights", "rows", "code", "k", "ours, us", "torch, us", "ratio", "GB/s")
+    text = TEXT.format(
+        device=torch.cuda.get_device_name(), loops=2, copied=copy_rate() / 1e12, checked=checked,
+        worst=", ".join(f"{value:.1e} in {name}" for name, value in worst.items()),
+        table=table(head, rows),
+    )  # fmt: skip
+    data = {"device": torch.cuda.get_device_name(), "seconds": data, "worst": worst}
+    publish("gpu_matmul", "Products with coded weights on a GPU", given, where, [text], data)
+    return 0
+
+
+def check() -> tuple[int, dict[str, float]]:
+    """Compare products of all codes; return how many, and the largest difference by type."""
+    import torch
+
+    from quincunx.kernels.trellis_matmul._triton import trellis_matmul
+
+    checked, worst = 0, dict.fromkeys(BOUNDS, 0.0)
+    for number, code in enumerate(trellis_codes.NAMES):
+        for bits in range(1, 9):
+            shape, tile = CHECKED[bits % 2], ((32, 8), (16, 16))[(number + bits) // 2 % 2]
+            qweight, weights = problem(shape, bits, code, tile)
+            scales = torch.rand(shape[0], device="cuda") + 0.5
+            given = {"shape": shape, "bits": bits, "code": code, "tile": tile}
+            for name in BOUNDS:
+                for batch in (1, 3, 8, 16, 33, 256) if bits in (2, 3) else (2, 17):
+                    x = torch.randn(batch, shape[1], device="cuda").to(getattr(torch, name)) + 1
+                    y = trellis_matmul(x, qweight, scales, **given)
+                    if not torch.equal(y, trellis_matmul(x, qweight, scales, **given)):
+                        print(f"{code}, k={bits}, {batch} rows, {name}: equal calls differ")
+                        worst[name] = float("inf")
+                    exact = x.double() @ weights.T * scales
+                    most = x.double().abs() @ weights.T.abs() * scales
+                    share = ((y.double() - exact).abs() / most).nan_to_num(nan=float("inf"))
+                    worst[name] = max(worst[name], float(share.max()))
+                    checked += 1
+    return checked, worst
+
+
+def problem(shape: tuple[int, int], bits: int, code: str, tile: tuple[int, int]) -> tuple[Any, Any]:
+    """Return random codes, and the weights they stand for in float64, on the GPU."""
+    import torch
+
+    rows, columns = -(-shape[0] // tile[0]), -(-shape[1] // tile[1])
+    width = trellis_codes.width(code)
+    packed = np.random.default_rng(bits).integers(0, 256, (rows, columns * 32 * bits), np.uint8)
+    states = packing.unpack(packed.reshape(rows * columns, -1), 256 // width, width * bits, 16)
+    tiles = trellis_codes.values(code)[states].reshape(rows, columns, *tile)
+    weights = tiles.transpose(0, 2, 1, 3).reshape(rows * tile[0], columns * tile[1])
+    weights = torch.tensor(weights[: shape[0], : shape[1]], dtype=torch.float64, device="cuda")
+    return torch.tensor(packed, device="cuda"), weights
+
+
+def coded_time(shape: tuple[int, int], batch: int, code: str, bits: int) -> float:
+    """Seconds of a product with coded weights."""
+    import torch
+
+    from quincunx.kernels.trellis_matmul._triton import trellis_matmul
+
+    size = shape[0] * shape[1] * bits // 8
+    copies = max(2, -(-CACHE // size))
+    codes = torch.randint(
+        0, 256, (copies, shape[0] // 32, shape[1] // 8 * 32 * bits),
+        dtype=torch.uint8, device="cuda",
+    )  # fmt: skip
+    x = torch.randn(batch, shape[1], device="cuda", dtype=torch.bfloat16)
+    scales = torch.ones(shape[0], device="cuda")
+    return replayed([
+        lambda q=q: trellis_matmul(x, q, scales, shape=shape, bits=bits, code=code) for q in codes
+    ])  # fmt: skip
+
+
+def torch_time(shape: tuple[int, int], batch: int) -> float:
+    """Seconds of torch's product in bfloat16."""
+    import torch
+
+    copies = max(2, -(-CACHE // (2 * shape[0] * shape[1])))
+    weights = torch.randn(copies, *shape, device="cuda", dtype=torch.bfloat16)
+    x = torch.randn(batch, shape[1], device="cuda", dtype=torch.bfloat16)
+    return replayed([lambda w=w: torch.nn.functional.linear(x, w) for w in weights])
+
+
+def replayed(calls: list[Any], repeats: int = 20) -> float:
+    """Seconds a call: the median of replays of all of them as one graph."""
+    import torch
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for call in calls[:2]:  # compiles, and makes what is made once
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for call in calls:
+            call()
+    for _ in range(3):
+        graph.replay()
+    return median_seconds(graph.replay, repeats) / len(calls)
+
+
+def copy_rate() -> float:
+    """Bytes a second of a copy within the device, reads and writes counted."""
+    import torch
+
+    first = torch.randint(0, 256, (1 << 30,), dtype=torch.uint8, device="cuda")
+    second = torch.empty_like(first)
+    return 2 * first.numel() / median_seconds(lambda: second.copy_(first), 20)
+
+
+def median_seconds(work: Any, repeats: int) -> float:
+    import torch
+
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
