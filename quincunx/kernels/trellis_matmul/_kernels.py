@@ -1,4 +1,4 @@
-"""Kernels of Triton that multiply with coded weights: few rows, many rows, and the sum of parts.
+"""Kernels of Triton that multiply with trellis-coded weights: few rows and many rows.
 
 Words are the bytes of `qweight`, four at a time, lowest byte first; a path's bits are in them from
 the first byte's highest bit on, so that a word's bytes are reversed before use.
@@ -15,6 +15,7 @@ the end, always in the same order. Many rows: a program decodes a block of W for
 import triton
 import triton.language as tl
 
+from quincunx.kernels.gpu_functions import four, side_by_side, swap
 from quincunx.kernels.trellis_matmul._decode import (
     BACK,
     DOWN,
@@ -27,13 +28,6 @@ from quincunx.kernels.trellis_matmul._decode import (
     half,
     single,
 )
-
-
-def _reversed(word: tl.tensor) -> tl.tensor:
-    """The word with its first byte highest; LLVM sees that this is one instruction."""
-    word = word.to(tl.uint32, bitcast=True)
-    inner = ((word & 0xFF00) << 8) | ((word >> 8) & 0xFF00)
-    return (word << 24) | inner | (word >> 24)
 
 
 def _words(
@@ -56,14 +50,6 @@ def _words(
         for piece in tl.static_range(COUNT):
             words = words + (swap(tl.load(words_ptr + first + piece)),)
     return words
-
-
-def _four(values: tl.tensor) -> tl.tensor:
-    """The columns of [P, 4]."""
-    even, odd = tl.split(tl.reshape(values, [values.shape[0], 2, 2]))
-    a, c = tl.split(even)
-    b, d = tl.split(odd)
-    return (a, b, c, d)
 
 
 def _inputs(
@@ -151,39 +137,6 @@ def _numbers(
             return (low, (pair >> 16).to(tl.uint16).to(TYPE, bitcast=True))
     else:
         return (half(state & 0xFFFF, table_ptr, CODE, FOLD, ASM).to(TYPE),)
-
-
-def _side_by_side(columns: tl.tensor, COUNT: tl.constexpr) -> tl.tensor:
-    """[P, COUNT] of ``COUNT`` columns, a power of two."""
-    rows: tl.constexpr = columns[0].shape[0]
-    if COUNT >= 2:
-        joined = ()
-        for i in tl.static_range(COUNT // 2):
-            joined = joined + (tl.join(columns[i], columns[i + COUNT // 2]),)
-        columns = joined
-    if COUNT >= 4:
-        joined = ()
-        for i in tl.static_range(COUNT // 4):
-            joined = joined + (tl.join(columns[i], columns[i + COUNT // 4]),)
-        columns = joined
-    if COUNT >= 8:
-        joined = ()
-        for i in tl.static_range(COUNT // 8):
-            joined = joined + (tl.join(columns[i], columns[i + COUNT // 8]),)
-        columns = joined
-    if COUNT >= 16:
-        joined = ()
-        for i in tl.static_range(COUNT // 16):
-            joined = joined + (tl.join(columns[i], columns[i + COUNT // 16]),)
-        columns = joined
-    if COUNT >= 32:
-        joined = ()
-        for i in tl.static_range(COUNT // 32):
-            joined = joined + (tl.join(columns[i], columns[i + COUNT // 32]),)
-        columns = joined
-    if COUNT >= 64:
-        columns = (tl.join(columns[0], columns[1]),)
-    return tl.reshape(columns[0], [rows, COUNT])
 
 
 def _vector(
@@ -355,45 +308,10 @@ def _matrix(
     tl.store(place + row[:, None], sums, (row < height)[:, None] & (b < batch)[None, :])
 
 
-def _finish(
-    parts_ptr: tl.tensor, scales_ptr: tl.tensor, y_ptr: tl.tensor,
-    parts: tl.tensor, rows: tl.tensor, height: tl.tensor, m: tl.tensor,
-    EACH: tl.constexpr, BLOCK: tl.constexpr,
-) -> None:  # fmt: skip
-    """Add up parts in order, scale, and round to the outputs' type.
-
-    Arguments, the first three addresses:
-        parts_ptr: float32 [parts, rows, height].
-        scales_ptr: float32 [1] or [m].
-        y_ptr: [batch, m], written.
-        parts: how many.
-        rows: of inputs, as the parts have them.
-        height: m, and padding.
-        m: outputs.
-        EACH: a scale an output.
-        BLOCK: outputs of a program.
-    """
-    row = tl.program_id(1).to(tl.int64)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < m
-    total = tl.zeros([BLOCK], tl.float32)
-    for part in range(parts):
-        total += tl.load(parts_ptr + (part * rows + row) * height + place, inside, 0.0)
-    if EACH:
-        scale = tl.load(scales_ptr + place, inside, 0.0)
-    else:
-        scale = tl.load(scales_ptr)
-    tl.store(y_ptr + row * m + place, (total * scale).to(y_ptr.dtype.element_ty), inside)
-
-
-swap = triton.jit(_reversed)
-four = triton.jit(_four)
 load_words = triton.jit(_words)
 load_inputs = triton.jit(_inputs)
 state_at = triton.jit(_state)
 row_of = triton.jit(_row)
 numbers_of = triton.jit(_numbers)
-side_by_side = triton.jit(_side_by_side)
 vector = triton.jit(_vector)
 matrix = triton.jit(_matrix)
-finish = triton.jit(_finish)

@@ -10,39 +10,20 @@ multiplied as they are, and the sums of inputs correct the result.
 
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.kernels import trellis_codes
+from quincunx.kernels.gpu_parts import FEW, Blocks, check_inputs, in_a_row, many, part_of
 
 STATE_BITS = 16
 TILES = ((32, 8), (16, 16))
-FEW = 8  # rows of inputs up to which tensor cores would be mostly idle
 AFFINE = ("1mad", "2mad", "mul1")
 
 
-class Blocks(NamedTuple):
-    """How a product is cut up."""
-
-    warps: int
-    height: int  # rows of W of a program, for tensor cores
-    along: int  # columns of W at a time
-    batch: int  # rows of inputs
-    programs: int  # at least, where the shape allows: what the sum over n is split for
-
-
 FEW_ROWS = Blocks(warps=4, height=32, along=256, batch=8, programs=1024)
-MANY_ROWS = {  # by rows of inputs, up to
-    16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
-    32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
-    64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
-    128: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
-    0: Blocks(warps=8, height=64, along=64, batch=256, programs=132),
-}
-# Three products each: larger blocks spill registers, and want more shared memory than sm_89 has.
-SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)
 
 
 def trellis_matmul(
@@ -76,6 +57,7 @@ def trellis_matmul(
     """
     import torch
 
+    from quincunx.kernels.gpu_functions import finish
     from quincunx.kernels.trellis_matmul import _kernels
 
     height, width = _checked(x, qweight, scales, shape, bits, code, tile)
@@ -84,7 +66,7 @@ def trellis_matmul(
     y = torch.empty((batch, shape[0]), dtype=x.dtype, device=x.device)
     if batch == 0 or shape[0] == 0:
         return y.reshape(*x.shape[:-1], shape[0])
-    flat = _whole_tiles(flat, width)
+    flat = in_a_row(flat, width)
     words = qweight.contiguous().view(torch.int32)
     few = batch <= FEW
     dtype = str(x.dtype).removeprefix("torch.")
@@ -97,8 +79,7 @@ def trellis_matmul(
     rows, columns = height // tile[0], width // tile[1]
     step = 32 * blocks.warps // options["EACH"] if few else options["ALONG_TILES"]
     across = rows if few else -(-rows // options["DOWN_TILES"]) * -(-batch // blocks.batch)
-    part = -(-columns // min(max(1, blocks.programs // across), max(1, columns // (4 * step))))
-    part = -(-part // step) * step
+    part = part_of(columns, across, step, blocks.programs)
     parts = -(-columns // part)
     padded = options["BATCH"] if few else batch
     if few and padded != batch:
@@ -117,7 +98,7 @@ def trellis_matmul(
             _kernels.matrix[grid](
                 flat, words, table, room, batch, rows, columns, part, **options, **fused
             )
-        _kernels.finish[(-(-shape[0] // 256), batch)](
+        finish[(-(-shape[0] // 256), batch)](
             room, scales, y, parts, padded, height, shape[0],
             EACH=len(scales) > 1, BLOCK=256, num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
@@ -126,11 +107,7 @@ def trellis_matmul(
 
 def chosen(batch: int, dtype: str) -> Blocks:
     """Return how a product with so many rows of inputs of a type is cut up."""
-    if batch <= FEW:
-        return FEW_ROWS
-    if dtype == "float32":
-        return SINGLE
-    return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+    return FEW_ROWS if batch <= FEW else many(batch, dtype)
 
 
 def constants(
@@ -187,11 +164,7 @@ def _checked(
         raise ModelError(
             f"bits is {bits}; use 1 to 8, whole, or of 'hyb' multiples of 1/2 a weight"
         )
-    name = str(x.dtype)
-    if name not in ("torch.float16", "torch.bfloat16", "torch.float32"):
-        raise ModelError(f"x has type {name}; use float16, bfloat16 or float32")
-    if x.ndim < 1 or x.shape[-1] != shape[1]:
-        raise ModelError(f"x has shape {tuple(x.shape)}; its last size must be n = {shape[1]}")
+    check_inputs(x, scales, shape)
     rows, columns = -(-shape[0] // tile[0]), -(-shape[1] // tile[1])
     wanted = (rows, int(columns * 32 * bits))
     if str(qweight.dtype) != "torch.uint8" or tuple(qweight.shape) != wanted:
@@ -199,19 +172,7 @@ def _checked(
             f"qweight is {qweight.dtype} {tuple(qweight.shape)}; weights {shape} of {bits:g} bits "
             f"in tiles {tile} are uint8 {wanted}"
         )
-    if scales.numel() not in (1, shape[0]):
-        raise ModelError(f"there are {scales.numel()} scales; use 1 or m = {shape[0]}")
     return rows * tile[0], columns * tile[1]
-
-
-def _whole_tiles(flat: Any, width: int) -> Any:
-    """Inputs in a row, zeros behind them to the end of the last tile."""
-    import torch
-
-    if flat.shape[1] != width:
-        return torch.nn.functional.pad(flat, (0, width - flat.shape[1]))
-    flat = flat.contiguous()
-    return flat if flat.data_ptr() % 16 == 0 else flat.clone()
 
 
 @cache

@@ -1,0 +1,73 @@
+"""How products with coded weights on a GPU are cut up, and what all of them ask of arguments."""
+
+from typing import Any, NamedTuple
+
+from quincunx._errors import ModelError
+
+FEW = 8  # rows of inputs up to which tensor cores would be mostly idle
+
+
+class Blocks(NamedTuple):
+    """How a product is cut up."""
+
+    warps: int
+    height: int  # rows of W of a program
+    along: int  # columns of W at a time, for tensor cores
+    batch: int  # rows of inputs
+    programs: int  # at least, where the shape allows: what the sum over n is split for
+
+
+MANY_ROWS = {  # by rows of inputs, up to
+    16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
+    32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
+    64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
+    128: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
+    0: Blocks(warps=8, height=64, along=64, batch=256, programs=132),
+}
+# Three products each: larger blocks spill registers, and want more shared memory than sm_89 has.
+SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)
+
+
+def many(batch: int, dtype: str) -> Blocks:
+    """Return how a product with so many rows of inputs of a type is cut up for tensor cores."""
+    if dtype == "float32":
+        return SINGLE
+    return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+
+
+def part_of(length: int, across: int, step: int, programs: int) -> int:
+    """Return how much of a sum of some length a program has, whole steps of it.
+
+    Arguments:
+        length: of the sum.
+        across: programs that are needed anyway.
+        step: of a program's loop; a program has four or more where the sum is long enough.
+        programs: that are wanted.
+    """
+    part = -(-length // min(max(1, programs // across), max(1, length // (4 * step))))
+    return -(-part // step) * step
+
+
+def check_inputs(x: Any, scales: Any, shape: tuple[int, int]) -> None:
+    """Refuse inputs and scales that do not fit weights of a shape.
+
+    Raises:
+        ModelError: says what was given and what is wanted.
+    """
+    name = str(x.dtype)
+    if name not in ("torch.float16", "torch.bfloat16", "torch.float32"):
+        raise ModelError(f"x has type {name}; use float16, bfloat16 or float32")
+    if x.ndim < 1 or x.shape[-1] != shape[1]:
+        raise ModelError(f"x has shape {tuple(x.shape)}; its last size must be n = {shape[1]}")
+    if scales.numel() not in (1, shape[0]):
+        raise ModelError(f"there are {scales.numel()} scales; use 1 or m = {shape[0]}")
+
+
+def in_a_row(flat: Any, width: int) -> Any:
+    """Inputs [b, n] one after the other from an address of 16 bytes, with zeros up to a width."""
+    import torch
+
+    if flat.shape[1] != width:
+        return torch.nn.functional.pad(flat, (0, width - flat.shape[1]))
+    flat = flat.contiguous()
+    return flat if flat.data_ptr() % 16 == 0 else flat.clone()

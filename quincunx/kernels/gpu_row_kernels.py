@@ -1,0 +1,492 @@
+"""Kernels of Triton that multiply with rows of codes, grids and E8P: few rows and many rows.
+
+A unit is 32 consecutive weights of a row, which are as many words as a weight has bits. Words are
+the bytes of `qweight`, four at a time, lowest byte first.
+
+A weight is a *field*: a few bits of a word. With all others masked out, the word's bits are those
+of a single-precision number that is ``field 2^place 2^-149``: for places below 24 they stay below
+the numbers' normal range, or next to it, where a multiply-add takes them at full speed. So a
+weight is made by two instructions. Where one or two rows of inputs are multiplied, one is saved:
+inputs are scaled by ``2^(80 - place)``, once for several rows of W, fields are multiplied as they
+are, and the middle of the fields is corrected by the sum of the inputs.
+
+E8P: coordinate i's field holds 3.5 + s r, with r the absolute value of the code's row and s its
+sign: turning over all three bits turns over the sign. The mask that does so is made of four copies
+of the byte of signs: one bit of each sign is kept, where a product with 7 spreads it over its
+field. The move by 1/4, and the sign that shares its bit, follow the signs' parity. A point of E81B
+is a word of the same form, of which the lowest bit says that all coordinates are halves.
+"""
+
+# Tuples grow by addition: Triton unpacks none within another, and mypy wants one length.
+# ruff: noqa: RUF005
+# mypy: disable-error-code="assignment, var-annotated"
+
+import triton
+import triton.language as tl
+
+from quincunx.kernels.gpu_functions import eight, four, side_by_side, swap
+
+UNIT = tl.constexpr(32)
+UP = tl.constexpr(80)  # inputs between 1e-15 and 1e14 keep their precision
+SMALL = tl.constexpr(-40)  # weights are made times 2^-40, or a field's factor would be too large
+SIGNS = tl.constexpr(0x11224488)  # where four copies of a byte have each sign, below its field
+ONE = tl.constexpr(2.0**149)  # what makes 1 of the lowest bit
+
+
+def _raw_place(i: int, kind: str, bits: int) -> int:
+    """Where weight i's field begins, counted from its word's lowest bit; -1: between two words."""
+    if kind == "e8p":
+        return 24 - 7 * (i % 8 // 2) + 4 * (i % 2)
+    if 8 % bits == 0:  # no weight is in two bytes
+        return 8 * (i * bits // 8 % 4) + 8 - bits - i * bits % 8
+    return max(-1, 32 - i * bits % 32 - bits)
+
+
+def _width(kind: str, bits: int) -> int:
+    """Bits of a field."""
+    return 3 if kind == "e8p" else bits
+
+
+raw_place_of = triton.constexpr_function(_raw_place)
+width_of = triton.constexpr_function(_width)
+
+
+def _place(i: int, kind: str, bits: int) -> int:
+    """Where weight i's field is in what :func:`field` makes of its word."""
+    raw, width = int(raw_place_of(i, kind, bits)), int(width_of(kind, bits))
+    if raw == -1 or raw + width == 32:
+        return 0
+    return raw - 8 if raw + width > 24 else raw
+
+
+place_of = triton.constexpr_function(_place)
+
+
+def _factor(exponent: int, i: int, kind: str, bits: int) -> float:
+    """What moves weight i's field from its place to that of 2^exponent."""
+    return 2.0 ** (exponent - int(place_of(i, kind, bits)))
+
+
+def _permute(byte: int) -> str:
+    """Assembly that takes one byte of a word four times."""
+    return f"prmt.b32 $0, $1, 0, {0x1111 * byte};"
+
+
+factor_of = triton.constexpr_function(_factor)
+permute_of = triton.constexpr_function(_permute)
+
+
+def _words(
+    words_ptr: tl.tensor, unit: tl.tensor, size: tl.tensor,
+    COUNT: tl.constexpr, LOAD: tl.constexpr, SPREAD: tl.constexpr, SWAP: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """The unit's words; of those behind the row's end, any.
+
+    Arguments:
+        words_ptr: the row; spread: each unit's.
+        unit: [P].
+        size: words or bytes of a row.
+        COUNT: of a unit.
+        LOAD: as in :func:`_vector`.
+        SPREAD: whether units are of several rows.
+        SWAP: return words with their first byte highest.
+    """
+    words = ()
+    first = unit * COUNT
+    if LOAD == "bytes":
+        for piece in tl.static_range(COUNT):
+            word = tl.zeros(unit.shape, tl.uint32)
+            for byte in tl.static_range(4):
+                at = tl.minimum(4 * (first + piece) + byte, size - 1)
+                word |= tl.load(words_ptr + at).to(tl.uint32) << (8 * byte)
+            words = words + (word,)
+    elif LOAD == "words":
+        for piece in tl.static_range(COUNT):
+            word = tl.load(words_ptr + tl.minimum(first + piece, size - 1))
+            words = words + (word.to(tl.uint32, bitcast=True),)
+    else:  # whole units, vectors of words
+        WIDE: tl.constexpr = 4 if COUNT % 4 == 0 else (2 if COUNT % 2 == 0 else 1)
+        for piece in tl.static_range(COUNT // WIDE):
+            if WIDE == 1:
+                loaded = (tl.load(words_ptr + (first + piece)),)
+            else:
+                at = first[:, None] + (WIDE * piece + tl.arange(0, WIDE)[None, :])
+                if SPREAD:
+                    loaded = tl.load(words_ptr[:, None] + at)
+                else:
+                    loaded = tl.load(words_ptr + at)
+                loaded = four(loaded) if WIDE == 4 else tl.split(loaded)
+            for i in tl.static_range(WIDE):
+                words = words + (loaded[i].to(tl.uint32, bitcast=True),)
+    if SWAP:
+        swapped = ()
+        for i in tl.static_range(COUNT):
+            swapped = swapped + (swap(words[i]),)
+        words = swapped
+    return words
+
+
+def _inputs(
+    x_ptr: tl.tensor, at: tl.tensor, inside: tl.tensor, width: tl.tensor, WHOLE: tl.constexpr
+) -> tl.tensor:
+    """Eight consecutive inputs, float32; 0 where they are not inside."""
+    place = at[:, None] + tl.arange(0, 8)[None, :]
+    mask = inside[:, None]
+    if not WHOLE:
+        mask = mask & (place < width)
+    return eight(tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32))
+
+
+def _sum_of_eight(x: tl.tensor, FIRST: tl.constexpr) -> tl.tensor:
+    """The sum of eight of a tuple."""
+    even = (x[FIRST] + x[FIRST + 4]) + (x[FIRST + 2] + x[FIRST + 6])
+    return even + ((x[FIRST + 1] + x[FIRST + 5]) + (x[FIRST + 3] + x[FIRST + 7]))
+
+
+def _field(
+    word: tl.tensor, after: tl.tensor, AT: tl.constexpr, KIND: tl.constexpr, BITS: tl.constexpr
+) -> tl.tensor:
+    """Weight AT's field as a number, ``field 2^(place - 149)``."""
+    RAW: tl.constexpr = raw_place_of(AT, KIND, BITS)
+    WIDTH: tl.constexpr = width_of(KIND, BITS)
+    MASK: tl.constexpr = (1 << WIDTH) - 1
+    if RAW == -1:
+        pair = (word.to(tl.uint64) << 32) | after.to(tl.uint64)
+        bits = (pair >> (64 - AT * BITS % 32 - BITS)).to(tl.uint32) & MASK
+    elif RAW + WIDTH == 32:
+        bits = word >> RAW
+    elif RAW + WIDTH > 24:
+        bits = (word >> 8) & (MASK << (RAW - 8))
+    else:
+        bits = word & (MASK << RAW)
+    return bits.to(tl.float32, bitcast=True)
+
+
+def _grid_field(
+    words: tl.tensor, FIRST: tl.constexpr, AT: tl.constexpr, BITS: tl.constexpr
+) -> tl.tensor:
+    """The field of weight AT of the unit that begins at word FIRST."""
+    after = words[FIRST + (AT * BITS + BITS - 1) // 32]
+    return field(words[FIRST + AT * BITS // 32], after, AT, "grid", BITS)
+
+
+def _byte(words: tl.tensor, AT: tl.constexpr) -> tl.tensor:
+    """The AT-th byte."""
+    return (words[AT // 4] >> (8 * (AT % 4))) & 0xFF
+
+
+def _parity(bits: tl.tensor, ASM: tl.constexpr) -> tl.tensor:
+    """1 where an odd number of :data:`SIGNS` are ones."""
+    if ASM:
+        ones = tl.inline_asm_elementwise("popc.b32 $0, $1;", "=r,r", [bits], tl.uint32, True, 1)
+        return ones & 1
+    else:
+        bits ^= bits >> 14
+        bits ^= bits >> 7
+        return ((bits >> 3) ^ (bits >> 7)) & 1
+
+
+def _copies(words: tl.tensor, AT: tl.constexpr, ASM: tl.constexpr) -> tl.tensor:
+    """The AT-th byte four times."""
+    if ASM:
+        PERMUTE: tl.constexpr = permute_of(AT % 4)
+        return tl.inline_asm_elementwise(PERMUTE, "=r,r", [words[AT // 4]], tl.uint32, True, 1)
+    else:
+        return byte_of(words, AT) * 0x01010101
+
+
+def _entry(table_ptr: tl.tensor, words: tl.tensor, AT: tl.constexpr) -> tl.tensor:
+    """What the table has for the AT-th byte."""
+    return tl.load(table_ptr + byte_of(words, AT)).to(tl.uint32, bitcast=True)
+
+
+def _turned(a: tl.tensor, b: tl.tensor, c: tl.tensor, ASM: tl.constexpr) -> tl.tensor:
+    """The exclusive or of three."""
+    if ASM:
+        return tl.inline_asm_elementwise(
+            "lop3.b32 $0, $1, $2, $3, 0x96;", "=r,r,r,r", [a, b, c], tl.uint32, True, 1
+        )
+    else:
+        return a ^ b ^ c
+
+
+def _point(
+    words: tl.tensor, table_ptr: tl.tensor, AT: tl.constexpr, ASM: tl.constexpr
+) -> tl.tensor:
+    """Fields of the code of E8P at bytes AT and AT + 1; and whether it moves down, 0 or 2^-149."""
+    signs = copies(words, AT + 1, ASM) & SIGNS
+    down = parity(signs, ASM)
+    fields = turned(entry(table_ptr, words, AT), signs * 7, down * (7 << 24), ASM)
+    return fields, down.to(tl.float32, bitcast=True)
+
+
+def _short(words: tl.tensor, table_ptr: tl.tensor, AT: tl.constexpr) -> tl.tensor:
+    """Fields of the code of E81B at byte AT; and whether coordinates are halves, 0 or 2^-149."""
+    fields = entry(table_ptr + 256, words, AT)
+    return fields, (fields & 1).to(tl.float32, bitcast=True)
+
+
+def _group(
+    words: tl.tensor, table_ptr: tl.tensor, ratio: tl.tensor,
+    FIRST: tl.constexpr, G: tl.constexpr, KIND: tl.constexpr, BITS: tl.constexpr, ASM: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """The G-th eight weights, times 2^-40, of the unit that begins at word FIRST."""
+    values = ()
+    if KIND == "grid":
+        for i in tl.static_range(8 * G, 8 * G + 8):
+            value = grid_field(words, FIRST, i, BITS)
+            scale = factor_of(149 + SMALL, i, KIND, BITS)
+            values = values + (tl.fma(value, scale, (1 - (1 << BITS)) * 2.0 ** (SMALL - 1)),)
+    else:
+        fields, down = point(words, table_ptr, 4 * FIRST + G * BITS, ASM)
+        rest = tl.fma(down, -0.5 * 2.0**SMALL * ONE, -3.25 * 2.0**SMALL)
+        if BITS == 3:
+            second, halves = short(words, table_ptr, 4 * FIRST + G * BITS + 2)
+            rest += ratio * tl.fma(halves, 0.5 * 2.0**SMALL * ONE, -2.0 * 2.0**SMALL)
+        elif BITS == 4:
+            second, below = point(words, table_ptr, 4 * FIRST + G * BITS + 2, ASM)
+            rest += ratio * tl.fma(below, -0.5 * 2.0**SMALL * ONE, -3.25 * 2.0**SMALL)
+        for i in tl.static_range(8):
+            scale = factor_of(149 + SMALL, i, KIND, BITS)
+            value = tl.fma(field(fields, fields, i, KIND, BITS), scale, rest)
+            if BITS > 2:
+                value = tl.fma(field(second, second, i, KIND, BITS), ratio * scale, value)
+            values = values + (value,)
+    return values
+
+
+def _folded(
+    words: tl.tensor, table_ptr: tl.tensor,
+    FIRST: tl.constexpr, G: tl.constexpr, KIND: tl.constexpr, BITS: tl.constexpr, ASM: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
+    """Fields of the G-th eight weights of the unit that begins at word FIRST.
+
+    Of E8P a ninth number says whether the point moves down, 0 or 2^-149; fields and such a number
+    of the second stage follow.
+    """
+    values = ()
+    if KIND == "grid":
+        for i in tl.static_range(8 * G, 8 * G + 8):
+            values = values + (grid_field(words, FIRST, i, BITS),)
+    else:
+        fields, down = point(words, table_ptr, 4 * FIRST + G * BITS, ASM)
+        for i in tl.static_range(8):
+            values = values + (field(fields, fields, i, KIND, BITS),)
+        values = values + (down,)
+        if BITS > 2:
+            if BITS == 3:
+                fields, down = short(words, table_ptr, 4 * FIRST + G * BITS + 2)
+            else:
+                fields, down = point(words, table_ptr, 4 * FIRST + G * BITS + 2, ASM)
+            for i in tl.static_range(8):
+                values = values + (field(fields, fields, i, KIND, BITS),)
+            values = values + (down,)
+    return values
+
+
+def _vector(
+    x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, scales_ptr: tl.tensor,
+    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, n: tl.tensor,
+    size: tl.tensor, part: tl.tensor,
+    KIND: tl.constexpr, BITS: tl.constexpr, LOAD: tl.constexpr, ASM: tl.constexpr,
+    FOLD: tl.constexpr, BATCH: tl.constexpr, ROWS: tl.constexpr, THREADS: tl.constexpr,
+    LAST: tl.constexpr, EACH: tl.constexpr,
+) -> None:  # fmt: skip
+    """Multiply some rows of W, a part of their columns, with up to 8 rows of inputs.
+
+    Arguments, the first five addresses:
+        x_ptr: [batch, n].
+        words_ptr: int32 or uint8 [m, size].
+        table_ptr: int32 [512], fields of rows of E8P, and of points of E81B; or nothing.
+        scales_ptr: float32 [1] or [m].
+        out_ptr: float32 [parts, batch, m]; the last step: [batch, m] in the outputs' type; written.
+        ratio: 1 / ratio of E8P's stages.
+        batch: rows of inputs.
+        m: rows of W.
+        n: columns of W; whole units with LOAD "units".
+        size: words, with LOAD "bytes" bytes, of a row.
+        part: units of a program, a multiple of THREADS.
+        KIND: "e8p" or "grid".
+        BITS: a weight.
+        LOAD: "units", "words" or "bytes": what may be read at once.
+        ASM: inline assembly.
+        FOLD: fields are multiplied as they are, and corrected by sums of inputs.
+        BATCH: batch or more, 1, 2, 4 or 8.
+        ROWS: of W of a program.
+        THREADS: of the program, one a unit.
+        LAST: there is one part: scale, and round to the outputs' type.
+        EACH: a scale a row.
+    """
+    TWO: tl.constexpr = FOLD and KIND == "e8p" and BITS > 2
+    SWAP: tl.constexpr = KIND == "grid" and 8 % BITS != 0
+    lane = tl.arange(0, THREADS)
+    units = tl.cdiv(n, UNIT)
+    if LOAD == "units":
+        n = units * UNIT
+        size = units * BITS
+    first_row = tl.program_id(0) * ROWS
+    first = tl.program_id(1) * part
+    sums = ()
+    for _ in tl.static_range(ROWS * BATCH):
+        sums = sums + (tl.zeros([THREADS], tl.float32),)
+    seconds = sums
+    totals = ()
+    for _ in tl.static_range(BATCH):
+        totals = totals + (tl.zeros([THREADS], tl.float32),)
+    for start in range(first, tl.minimum(first + part, units), THREADS):
+        unit = start + lane
+        inside = unit < units
+        unit = tl.minimum(unit, units - 1)
+        words = ()
+        for row in tl.static_range(ROWS):
+            at = tl.minimum(first_row + row, m - 1).to(tl.int64) * size
+            words = words + load_words(words_ptr + at, unit, size, BITS, LOAD, False, SWAP)
+        for g in tl.static_range(4):
+            x = ()
+            for b in tl.static_range(BATCH):
+                line = x_ptr + tl.minimum(b, batch - 1).to(tl.int64) * n
+                x = x + load_inputs(line, unit * UNIT + 8 * g, inside, n, LOAD == "units")
+            if FOLD:
+                eights = ()
+                more = ()
+                larger = ()
+                for b in tl.static_range(BATCH):
+                    eight_sum = sum_of_eight(x, 8 * b)
+                    eights = eights + (eight_sum,)
+                    more = more + (totals[b] + eight_sum,)
+                    for i in tl.static_range(8):
+                        scale = factor_of(UP, 8 * g + i, KIND, BITS)
+                        larger = larger + (x[8 * b + i] * scale,)
+                x = larger
+                totals = more
+            after = ()
+            later = ()
+            for row in tl.static_range(ROWS):
+                if FOLD:
+                    values = folded(words, table_ptr, row * BITS, g, KIND, BITS, ASM)
+                else:
+                    values = group(words, table_ptr, ratio, row * BITS, g, KIND, BITS, ASM)
+                for b in tl.static_range(BATCH):
+                    total = sums[row * BATCH + b]
+                    for i in tl.static_range(8):
+                        total = tl.fma(values[i], x[8 * b + i], total)
+                    if FOLD and KIND == "e8p":
+                        total = tl.fma(values[8], eights[b] * -(2.0 ** (UP - 1)), total)
+                    after = after + (total,)
+                    if TWO:
+                        total = seconds[row * BATCH + b]
+                        for i in tl.static_range(8):
+                            total = tl.fma(values[9 + i], x[8 * b + i], total)
+                        move = 2.0 ** (UP - 1) if BITS == 3 else -(2.0 ** (UP - 1))
+                        total = tl.fma(values[17], eights[b] * move, total)
+                        later = later + (total,)
+            sums = after
+            if TWO:
+                seconds = later
+    found = tl.reshape(tl.sum(side_by_side(sums, ROWS * BATCH), 0), [ROWS, BATCH])
+    if FOLD:
+        ZERO: tl.constexpr = -3.25 if KIND == "e8p" else (1 - (1 << BITS)) / 2
+        total = tl.sum(side_by_side(totals, BATCH), 0)
+        found = found * 2.0 ** (149 - UP) + (total * ZERO)[None, :]
+        if TWO:
+            second = tl.reshape(tl.sum(side_by_side(seconds, ROWS * BATCH), 0), [ROWS, BATCH])
+            middle = -2.0 if BITS == 3 else -3.25
+            found += ratio * (second * 2.0 ** (149 - UP) + (total * middle)[None, :])
+    else:
+        found *= 2.0**-SMALL
+    row = first_row + tl.arange(0, ROWS)[:, None]
+    b = tl.arange(0, BATCH)[None, :]
+    inside = (row < m) & (b < batch)
+    if LAST:
+        if EACH:
+            found *= tl.load(scales_ptr + row, row < m, 0.0)
+        else:
+            found *= tl.load(scales_ptr)
+        tl.store(out_ptr + b.to(tl.int64) * m + row, found.to(out_ptr.dtype.element_ty), inside)
+    else:
+        place = (tl.program_id(1) * batch + b).to(tl.int64)
+        tl.store(out_ptr + place * m + row, found, inside)
+
+
+def _matrix(
+    x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, scales_ptr: tl.tensor,
+    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, n: tl.tensor,
+    size: tl.tensor, part: tl.tensor,
+    KIND: tl.constexpr, BITS: tl.constexpr, LOAD: tl.constexpr, ASM: tl.constexpr,
+    WIDEN: tl.constexpr, BATCH: tl.constexpr, HEIGHT: tl.constexpr, ALONG: tl.constexpr,
+    LAST: tl.constexpr, EACH: tl.constexpr,
+) -> None:  # fmt: skip
+    """Multiply blocks of W with blocks of inputs on tensor cores.
+
+    Arguments that :func:`_vector` does not have, or has otherwise:
+        part: units of a program, a multiple of ALONG / 32.
+        WIDEN: operands are made single-precision numbers: the interpreter's product takes the
+            bits of bfloat16 for whole numbers.
+        BATCH: rows of inputs of a program.
+        HEIGHT: rows of W of a program.
+        ALONG: columns of W that are decoded at a time.
+    """
+    TYPE: tl.constexpr = x_ptr.dtype.element_ty
+    SWAP: tl.constexpr = KIND == "grid" and 8 % BITS != 0
+    UNITS: tl.constexpr = ALONG // UNIT
+    units = tl.cdiv(n, UNIT)
+    if LOAD == "units":
+        n = units * UNIT
+        size = units * BITS
+    place = tl.arange(0, HEIGHT * UNITS)
+    row = tl.minimum(tl.program_id(0) * HEIGHT + place // UNITS, m - 1)
+    words_ptr += row.to(tl.int64) * size
+    b = tl.program_id(1) * BATCH + tl.arange(0, BATCH)
+    column = tl.arange(0, ALONG)
+    x_ptr += b.to(tl.int64)[:, None] * n
+    sums = tl.zeros([HEIGHT, BATCH], tl.float32)
+    first = tl.program_id(2) * part
+    for start in range(first, tl.minimum(first + part, units), UNITS):
+        unit = tl.minimum(start + place % UNITS, units - 1)
+        words = load_words(words_ptr, unit, size, BITS, LOAD, True, SWAP)
+        values = ()
+        for g in tl.static_range(4):
+            values = values + group(words, table_ptr, ratio, 0, g, KIND, BITS, ASM)
+        weights = ()
+        for i in tl.static_range(UNIT):
+            weights = weights + ((values[i] * 2.0**-SMALL).to(TYPE),)
+        weights = tl.reshape(side_by_side(weights, UNIT), [HEIGHT, ALONG])
+        at = start * UNIT + column
+        x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < n)[None, :], 0.0)
+        if TYPE == tl.float32:
+            sums = tl.dot(weights, tl.trans(x), sums, input_precision="tf32x3")
+        elif WIDEN:
+            wide = tl.trans(x.to(tl.float32))
+            sums = tl.dot(weights.to(tl.float32), wide, sums, input_precision="ieee")
+        else:
+            sums = tl.dot(weights, tl.trans(x), sums)
+    row = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)
+    inside = (row < m)[:, None] & (b < batch)[None, :]
+    if LAST:
+        if EACH:
+            sums *= tl.load(scales_ptr + row, row < m, 0.0)[:, None]
+        else:
+            sums *= tl.load(scales_ptr)
+        out_ptr += b.to(tl.int64)[None, :] * m + row[:, None]
+        tl.store(out_ptr, sums.to(out_ptr.dtype.element_ty), inside)
+    else:
+        out_ptr += (tl.program_id(2) * batch + b).to(tl.int64)[None, :] * m + row[:, None]
+        tl.store(out_ptr, sums, inside)
+
+
+load_words = triton.jit(_words)
+load_inputs = triton.jit(_inputs)
+sum_of_eight = triton.jit(_sum_of_eight)
+field = triton.jit(_field)
+grid_field = triton.jit(_grid_field)
+byte_of = triton.jit(_byte)
+parity = triton.jit(_parity)
+entry = triton.jit(_entry)
+turned = triton.jit(_turned)
+copies = triton.jit(_copies)
+point = triton.jit(_point)
+short = triton.jit(_short)
+group = triton.jit(_group)
+folded = triton.jit(_folded)
+vector = triton.jit(_vector)
+matrix = triton.jit(_matrix)
