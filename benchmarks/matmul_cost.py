@@ -3,7 +3,7 @@
     python -m benchmarks.matmul_cost [--quick] [--note TEXT]
 
 Writes ``benchmarks/results/matmul-cost.md`` and ``.json``. Needs Triton and torch, and no GPU: the
-kernels of ``quincunx.kernels.trellis_matmul`` are compiled as they are launched, and disassembled.
+kernels of ``quincunx.kernels``' products are compiled as they are launched, and disassembled.
 """
 
 import re
@@ -18,11 +18,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks._harness import environment, options, publish, table
-from quincunx.kernels import trellis_codes
-from quincunx.kernels.trellis_matmul._triton import FEW, chosen, constants
+from quincunx.kernels import gpu_rows, trellis_codes
+from quincunx.kernels.gpu_parts import FEW, Blocks
+from quincunx.kernels.trellis_matmul import _triton as trellis
 
-CODES, BITS = trellis_codes.NAMES, (1, 2, 3, 4, 8)
-DEFAULT_CODES = ("mul1", "hyb")
+# Each with the bits that are counted: codes of trellises, then what is coded row by row.
+CASES = {code: (1, 2, 3, 4, 8) for code in trellis_codes.NAMES} | {
+    "e8p": (2, 3, 4),
+    "grid": (2, 3, 4, 8),
+}
+ROWS = ("e8p", "grid")
+DEFAULTS = (("mul1", 2), ("hyb", 2), ("e8p", 2), ("grid", 4))
 BATCHES = (1, 2, 4, 8)
 MANY = (16, 32, 64, 128, 256)
 ARCHITECTURE = 90
@@ -33,9 +39,10 @@ DEVICES = {"H200": (4.3e12, 3.1e13), "RTX 4090": (1.0e12, 4.1e13)}
 
 TEXT = """
 The kernels are compiled with Triton for sm_{sm} as for inputs in float16 and tiles of 32 x 8, and
-disassembled with nvdisasm. *Instructions* are all of the loop over the columns of tiles, loads,
-addresses and the inputs' conversion among them, divided by the weights that a thread decodes in
-one pass. *Once* are those outside the loop. *Spills* are bytes of stack and local memory.
+disassembled with nvdisasm; *e8p* and *grid* as for one scale a row and rows of whole units.
+*Instructions* are all of the loop over the columns, loads, addresses and the inputs' conversion
+among them, divided by the weights that a thread decodes in one pass. *Once* are those outside the
+loop. *Spills* are bytes of stack and local memory.
 
 ## One row of inputs
 
@@ -45,7 +52,7 @@ table is read, not what some instructions cost beyond a slot.
 
 {vector}
 
-## More rows, {default} at k = 2
+## More rows
 
 Up to {few} rows are multiplied without tensor cores; with more, a block of W is decoded once for as
 many rows as the last column says.
@@ -57,10 +64,12 @@ many rows as the last column says.
 def main() -> None:
     given = options(__doc__.splitlines()[0], "k = 2 and the default codes only").parse_args()
     where = environment(("quincunx", "triton"))
-    codes, bits = (DEFAULT_CODES, (2,)) if given.quick else (CODES, BITS)
+    cases = CASES
+    if given.quick:
+        cases = {code: (k,) for code, k in DEFAULTS}
     found: dict[str, Any] = {}
     rows = []
-    for code in codes:
+    for code, bits in cases.items():
         for k in bits:
             cost = found[key(code, k, 1)] = measured(code, k, 1)
             rates = roofline(cost["instructions"], k)
@@ -74,12 +83,12 @@ def main() -> None:
             ))  # fmt: skip
             print(*rows[-1], flush=True)
     more = []
-    for code in DEFAULT_CODES:
+    for code, k in DEFAULTS:
         for batch in (*BATCHES, *MANY):
-            cost = found[key(code, 2, batch)] = measured(code, 2, batch)
+            cost = found[key(code, k, batch)] = measured(code, k, batch)
             more.append((
-                code, batch, cost["registers"], cost["spills"], f"{cost['instructions']:.2f}",
-                cost["once"], batch if batch <= FEW else chosen(batch, "float16").batch,
+                code, k, batch, cost["registers"], cost["spills"], f"{cost['instructions']:.2f}",
+                cost["once"], cost["rows"],
             ))  # fmt: skip
             print(*more[-1], flush=True)
     head = (
@@ -89,10 +98,10 @@ def main() -> None:
     text = TEXT.format(
         sm=ARCHITECTURE,
         few=FEW,
-        default=" and ".join(DEFAULT_CODES),
         vector=table(head, rows),
         batches=table(
-            ("code", "rows", "registers", "spills", "instructions", "once", "rows a program"), more
+            ("code", "k", "rows", "registers", "spills", "instructions", "once", "rows a program"),
+            more,
         ),
     )
     publish("matmul_cost", "What a product with coded weights costs", given, where, [text],
@@ -123,8 +132,16 @@ def measured(
     """Compile the kernel that a product would launch, and count."""
     import triton
 
-    blocks = chosen(batch, dtype)
-    kernel, shape = compiled(code, bits, batch, dtype, architecture, tile)
+    few = batch <= FEW
+    if code in ROWS:
+        blocks = gpu_rows.chosen(batch, dtype)
+        kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks)
+        weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
+    else:
+        blocks = trellis.chosen(batch, dtype)
+        kernel, shape = compiled(code, bits, batch, dtype, architecture, tile, blocks)
+        weights = blocks.height * blocks.along / (32 * blocks.warps)
+        weights = 256 / shape["EACH"] if few else weights
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
@@ -136,32 +153,32 @@ def measured(
         )  # fmt: skip
     used = dict(part.split(":")[:2] for part in usage.split() if ":" in part)
     inside, once = longest_loop(code_lines)
-    weights = blocks.height * blocks.along / (32 * blocks.warps)
-    if batch <= FEW:
-        weights = 256 / shape["EACH"]
     return {
         "registers": int(used["REG"]),
         "spills": int(used["STACK"]) + int(used["LOCAL"]),
         "shared": kernel.metadata.shared,
         "instructions": sum(inside.values()) / weights,
         "once": once,
+        "rows": shape["BATCH"],
         "weights": weights,
         "names": {name: count / weights for name, count in inside.most_common(12)},
     }
 
 
 def compiled(
-    code: str, bits: float, batch: int, dtype: str, architecture: int, tile: tuple[int, int]
+    code: str,
+    bits: float,
+    batch: int,
+    dtype: str,
+    architecture: int,
+    tile: tuple[int, int],
+    blocks: Blocks,
 ) -> tuple[Any, dict[str, Any]]:
     """Compile for sizes that are multiples of 16; return the kernel and its constants."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
     from quincunx.kernels.trellis_matmul import _kernels
 
-    blocks, few = chosen(batch, dtype), batch <= FEW
-    shape = constants(batch, bits, code, tile, dtype, blocks)
+    few = batch <= FEW
+    shape = trellis.constants(batch, bits, code, tile, dtype, blocks)
     entries = "*fp32"
     if code == "hyb":
         entries = "*i64" if few or dtype == "float32" else "*i32"
@@ -172,21 +189,67 @@ def compiled(
         "table_ptr": entries,
         "out_ptr": "*fp32",
         **dict.fromkeys(sizes, "i32"),
-        **dict.fromkeys(shape, "constexpr"),
     }
-    even = [place for place in range(4 + len(sizes)) if few or place != 4]
+    odd = () if few else ("batch",)
+    kernel = _kernels.vector if few else _kernels.matrix
+    return assembled(kernel, signature, shape, odd, architecture, blocks.warps), shape
+
+
+def compiled_rows(
+    kind: str,
+    bits: int,
+    batch: int,
+    dtype: str,
+    architecture: int,
+    blocks: Blocks,
+    load: str = "units",
+) -> tuple[Any, dict[str, Any]]:
+    """Compile likewise for what is coded row by row."""
+    from quincunx.kernels import gpu_row_kernels
+
+    shape = gpu_rows.constants(batch, kind, bits, dtype, blocks, load=load)
+    signature = {
+        "x_ptr": TYPES[dtype],
+        "words_ptr": "*u8" if load == "bytes" else "*i32",
+        "table_ptr": "*i32",
+        "scales_ptr": "*fp32",
+        "out_ptr": TYPES[dtype],
+        "ratio": "fp32",
+        **dict.fromkeys(("batch", "m", "n", "size", "part"), "i32"),
+    }
+    odd = ("ratio", "batch") if load == "units" else ("ratio", "batch", "m", "n", "size")
+    kernel = gpu_row_kernels.vector if batch <= FEW else gpu_row_kernels.matrix
+    return assembled(kernel, signature, shape, odd, architecture, blocks.warps), shape
+
+
+def assembled(
+    kernel: Any,
+    signature: dict[str, str],
+    shape: dict[str, Any],
+    odd: tuple[str, ...],
+    architecture: int,
+    warps: int,
+) -> Any:
+    """Compile with all arguments but the odd ones multiples of 16."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
     source = ASTSource(
-        fn=_kernels.vector if few else _kernels.matrix,
-        signature=signature,
+        fn=kernel,
+        signature=signature | dict.fromkeys(shape, "constexpr"),
         constexprs=shape,
-        attrs={(place,): [["tt.divisibility", 16]] for place in even},
+        attrs={
+            (place,): [["tt.divisibility", 16]]
+            for place, name in enumerate(signature)
+            if name not in odd
+        },
     )
-    kernel = triton.compile(
+    return triton.compile(
         source,
         target=GPUTarget("cuda", architecture, 32),
-        options={"num_warps": blocks.warps, "enable_fp_fusion": True},
+        options={"num_warps": warps, "enable_fp_fusion": True},
     )
-    return kernel, shape
 
 
 def longest_loop(listing: str) -> tuple[Counter[str], int]:

@@ -449,7 +449,10 @@ def _matrix(
             values = values + group(words, table_ptr, ratio, 0, g, KIND, BITS, ASM)
         weights = ()
         for i in tl.static_range(UNIT):
-            weights = weights + ((values[i] * 2.0**-SMALL).to(TYPE),)
+            if TYPE == tl.float16:  # which has no numbers as small
+                weights = weights + ((values[i] * 2.0**-SMALL).to(TYPE),)
+            else:
+                weights = weights + (values[i].to(TYPE),)
         weights = tl.reshape(side_by_side(weights, UNIT), [HEIGHT, ALONG])
         at = start * UNIT + column
         x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < n)[None, :], 0.0)
@@ -460,6 +463,8 @@ def _matrix(
             sums = tl.dot(weights.to(tl.float32), wide, sums, input_precision="ieee")
         else:
             sums = tl.dot(weights, tl.trans(x), sums)
+    if TYPE != tl.float16:
+        sums *= 2.0**-SMALL
     row = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)
     inside = (row < m)[:, None] & (b < batch)[None, :]
     if LAST:

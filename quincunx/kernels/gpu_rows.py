@@ -13,12 +13,20 @@ import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.kernels.e8.reference import SIGN_BIT, absolute_rows, short_points
-from quincunx.kernels.gpu_parts import FEW, Blocks, check_inputs, in_a_row, many, part_of
+from quincunx.kernels.gpu_parts import FEW, Blocks, check_inputs, in_a_row, part_of
 from quincunx.kernels.packing import row_size
 
 UNIT = 32  # weights that are whole words at any width
 FOLDED_ROWS = 2  # of inputs: with more, weights cost less than inputs scaled for them
 FOLDED_BITS = 4  # of grids: with more, a field's middle is too far from the weights
+# For tensor cores, by rows of inputs, up to; a thread decodes whole units.
+MANY_ROWS = {
+    16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
+    32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
+    64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
+    0: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
+}
+SINGLE = Blocks(warps=4, height=64, along=64, batch=16, programs=264)
 
 
 def multiplied(
@@ -44,7 +52,8 @@ def multiplied(
         bits: a weight.
         widths: of the codes of one weight, or of eight.
         ratio: what points of a second stage are divided by.
-        blocks: how the product is cut up; None: chosen by the shape.
+        blocks: how the product is cut up, without tensor cores where ``along`` is 0; None: chosen
+            by the shape.
 
     Returns:
         [.., m].
@@ -74,8 +83,10 @@ def multiplied(
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
     dtype = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, dtype)
-    few, units = batch <= FEW, -(-n // UNIT)
+    blocks = blocks or chosen(batch, dtype, m)
+    few, units = blocks.along == 0, -(-n // UNIT)
+    if few and batch > FEW:
+        raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
     step = 32 * blocks.warps if few else blocks.along // UNIT
     across = -(-m // blocks.height) * (1 if few else -(-batch // blocks.batch))
     part = part_of(units, across, step, blocks.programs)
@@ -108,12 +119,16 @@ def multiplied(
     return y.reshape(*x.shape[:-1], m)
 
 
-def chosen(batch: int, dtype: str) -> Blocks:
-    """Return how a product with so many rows of inputs of a type is cut up."""
+def chosen(batch: int, dtype: str, m: int = 1 << 14) -> Blocks:
+    """Return how a product with so many rows of inputs of a type, and m outputs, is cut up."""
     if batch > FEW:
-        return many(batch, dtype)
-    # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs.
-    return Blocks(warps=2, height=8 if batch <= 2 else 4, along=0, batch=batch, programs=256)
+        if dtype == "float32":
+            return SINGLE
+        return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+    # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs;
+    # and a GPU wants many programs.
+    height = 8 if batch <= FOLDED_ROWS and m > 1 << 12 else 4
+    return Blocks(warps=2, height=height, along=0, batch=batch, programs=256)
 
 
 def loads(address: int, size: int, n: int, bits: int) -> str:
@@ -139,7 +154,7 @@ def constants(
     shared = {
         "KIND": kind, "BITS": bits, "LOAD": load, "ASM": True, "LAST": True, "EACH": True,
     }  # fmt: skip
-    if batch > FEW:
+    if blocks.along:
         return shared | {
             "WIDEN": False,
             "BATCH": blocks.batch,
