@@ -1,1 +1,100 @@
-"""Walsh-Hadamard transforms of rows in place."""
+"""Walsh-Hadamard transforms of rows, and Kronecker products with them on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from quincunx.kernels.hadamard.kronecker import Kronecker
+
+__all__ = ["Kronecker", "kept", "on_gpu", "random_hadamard", "serves"]
+
+
+def on_gpu(x: Any) -> bool:
+    """Say whether an array is a torch tensor on a GPU."""
+    return type(x).__module__.partition(".")[0] == "torch" and bool(x.is_cuda)
+
+
+@cache
+def kept(make: Callable[..., Any], given: tuple[Any, ...], dtype: Any, where: str) -> Any:
+    """Return what ``make(*given)`` makes as a tensor of torch, once for each device.
+
+    It is kept as long as the process lives: a copy in every call would be waited for, and graphs
+    of CUDA that were captured hold its address.
+
+    Arguments:
+        make: returns a NumPy array, the same for the same arguments.
+        given: its arguments.
+        dtype: of the tensor; None: that of the array.
+        where: the device, in torch's words.
+    """
+    import torch
+
+    with torch.inference_mode(False):  # others have gradients through what is made here
+        return torch.tensor(make(*given), dtype=dtype, device=where)
+
+
+def serves(x: Any, power: int, orders: tuple[int, ...]) -> bool:
+    """Say whether :func:`random_hadamard` takes an array, and a product of factors of such orders.
+
+    Arguments:
+        x: of any library; taken are torch tensors of up to 32 bits on a GPU of NVIDIA.
+        power: of two.
+        orders: of the other matrices.
+    """
+    narrow = on_gpu(x) and x.dtype.is_floating_point and x.dtype.itemsize in (2, 4)
+    return narrow and _has_triton() and _fits(power, orders)
+
+
+@cache
+def _has_triton() -> bool:
+    import torch
+
+    return find_spec("triton") is not None and torch.version.cuda is not None
+
+
+@cache
+def _fits(power: int, orders: tuple[int, ...]) -> bool:
+    from quincunx.kernels.hadamard._triton import plan
+
+    return plan(power, orders) is not None
+
+
+def random_hadamard(
+    x: Any,
+    matrix: Kronecker,
+    *,
+    transposed: bool = False,
+    before: Any = None,
+    divisor: Any = None,
+    after: Any = None,
+    bias: Any = None,
+    dtype: Any = None,
+) -> Any:
+    """Return ``after (M (before x / divisor)) + bias`` for each row of x, on a GPU.
+
+    One launch, computed in float32. Gradients flow to ``x`` only, and to those of gradients; with
+    vectors that need some, multiply outside. Infinite inputs give NaN.
+
+    Arguments:
+        x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.
+        matrix: M; there is room for it (:func:`serves`).
+        transposed: multiply by M' instead.
+        before: [n] of any type on the same device; int8 for signs, which keep the inputs' type
+            exact. None: ones.
+        divisor: [n], or None.
+        after: [n], or None.
+        bias: [n], or None.
+        dtype: of the result; None: that of x.
+
+    Returns:
+        [.., n].
+
+    Raises:
+        ModelError: a shape or type is not as above.
+    """
+    from quincunx.kernels.hadamard._torch import fused
+
+    return fused(x, matrix, transposed, (before, divisor, after, bias), dtype)

@@ -1,13 +1,19 @@
-"""Gradients through compiled transforms."""
+"""Gradients through compiled transforms, and through those on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["differentiable"]
+from quincunx._errors import ModelError
+from quincunx.kernels.hadamard._triton import product
+from quincunx.kernels.hadamard.kronecker import Kronecker
+
+__all__ = ["differentiable", "fused"]
+
+TYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
 class _Symmetric(torch.autograd.Function):  # type: ignore[misc]
@@ -35,3 +41,66 @@ def differentiable(
         x: is left as it is.
     """
     return _Symmetric.apply(x, product)
+
+
+class _Call(NamedTuple):
+    """What :func:`fused` is called with, but for the inputs."""
+
+    matrix: Kronecker
+    transposed: bool
+    before: Any
+    divisor: Any
+    after: Any
+    bias: Any
+    dtype: torch.dtype
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        """The results for ``x`` [rows, n]."""
+        return product(x, **self._asdict())
+
+    def back(self, dtype: torch.dtype) -> _Call:
+        """What takes gradients of the results to those of the inputs, in the inputs' type."""
+        after = self.before
+        if self.divisor is not None:
+            after = (1 if after is None else after.to(torch.float32)) / self.divisor
+        return _Call(self.matrix, not self.transposed, self.after, None, after, None, dtype)
+
+
+class _Fused(torch.autograd.Function):  # type: ignore[misc]
+    """A product whose gradient is that with the transposed matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, call: _Call) -> torch.Tensor:
+        ctx.call = call.back(x.dtype)
+        return call.of(x.detach())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _Fused.apply(gradient, ctx.call), None
+
+
+def fused(
+    x: torch.Tensor,
+    matrix: Kronecker,
+    transposed: bool,
+    vectors: tuple[torch.Tensor | None, ...],
+    dtype: torch.dtype | None,
+) -> torch.Tensor:
+    """Do what :func:`quincunx.kernels.hadamard.random_hadamard` says."""
+    n, dtype = matrix.n, dtype or x.dtype
+    if x.ndim < 1 or x.shape[-1] != n:
+        raise ModelError(f"a transform of size {n} needs [..., {n}], not {tuple(x.shape)}")
+    for given in (x.dtype, dtype):
+        if given not in TYPES:
+            raise ModelError(f"a fused transform has float16, bfloat16 or float32, not {given}")
+    for vector in vectors:
+        if vector is not None and (tuple(vector.shape) != (n,) or vector.device != x.device):
+            raise ModelError(
+                f"a vector has shape {tuple(vector.shape)} and lies on {vector.device}; a "
+                f"transform of size {n} on {x.device} needs {(n,)} there"
+            )
+    before, divisor, after, bias = (None if v is None else v.detach() for v in vectors)
+    call = _Call(matrix, transposed, before, divisor, after, bias, dtype)
+    rows = x.reshape(-1, n)
+    y = _Fused.apply(rows, call) if x.requires_grad and torch.is_grad_enabled() else call.of(rows)
+    return y.reshape(x.shape)

@@ -17,7 +17,7 @@ of what a seed means, and of every file that names one: it must never change.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.kernels.hadamard import Kronecker, kept, on_gpu, random_hadamard, serves
 from quincunx.kernels.select import shared
 from quincunx.kernels.threads import in_rows
 from quincunx.solvers.linalg.hadamard import ORDERS, hadamard_matrix
@@ -96,9 +97,10 @@ def _cores(odd: int, power: int, least: int) -> Iterator[tuple[int, ...]]:
 def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> Array:
     """Multiply by the matrix of size n, along the last axis.
 
-    Compiled loops serve NumPy arrays and torch tensors on the processor, with their gradients; all
-    others go through the same steps in their own library, on their device. For these, numbers
-    of less than 32 bits are not precise enough: convert them first.
+    Compiled loops serve NumPy arrays and torch tensors on the processor, and a kernel those on a
+    GPU, with their gradients; all others go through the same steps in their own library, on their
+    device. For these, numbers of less than 32 bits are not precise enough: convert them first.
+    On a GPU no step copies from the processor or waits for it, but in the first call.
 
     Arguments:
         x: [..., n], float32 or float64, of any array library.
@@ -108,8 +110,15 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
     Returns:
         ``(x before) @ Q'``, or ``(x before) @ Q``, of the shape and type of ``x``.
     """
-    xp: Any = array_namespace(x)
     n = x.shape[-1]
+    kernel = on_kernel(x, n)
+    if kernel is not None:
+        if isinstance(before, int | float):
+            x, before = x if before == 1 else x * before, None
+        elif before.requires_grad:
+            x, before = x * before, None
+        return random_hadamard(x, kernel, transposed=transposed, before=before)
+    xp: Any = array_namespace(x)
     way = factors(n)
     y = xp.reshape(x, (-1, n)) * (before * math.sqrt(way.odd / n))
     y = _walsh_hadamard(xp, y, way.power)
@@ -117,13 +126,31 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
     if way.odd > 1:
         inner //= way.odd
         if way.odd <= MOST_DENSE:
-            y = _times_matrix(xp, y, _dense(way.odd), inner, transposed)
+            y = _times_matrix(xp, y, _dense, way.odd, inner, transposed)
         else:
             y = _by_fourier(xp, xp.reshape(y, (-1, way.odd, inner)), transposed)
     for order in way.cores:
         inner //= order
-        y = _times_matrix(xp, y, hadamard_matrix(order), inner, transposed)
+        y = _times_matrix(xp, y, hadamard_matrix, order, inner, transposed)
     return xp.reshape(y, x.shape)
+
+
+def on_kernel(x: Array, n: int) -> Kronecker | None:
+    """Return the matrix of size n as a GPU's kernel takes it, or None where that does not serve."""
+    if not on_gpu(x):
+        return None
+    way = factors(n)
+    if way.odd > MOST_DENSE or not serves(x, way.power, (way.odd,) * (way.odd > 1) + way.cores):
+        return None
+    return _kronecker(n)
+
+
+@cache
+def _kronecker(n: int) -> Kronecker:
+    way = factors(n)
+    odd = (_dense(way.odd),) if way.odd > 1 else ()
+    cores = tuple(hadamard_matrix(order) for order in way.cores)
+    return Kronecker(way.power, odd + cores, math.sqrt(way.odd / n))
 
 
 def _walsh_hadamard(xp: Any, y: Array, size: int) -> Array:
@@ -155,14 +182,24 @@ def _by_loop(y: Array, size: int) -> Array:
     return y
 
 
-def _times_matrix(xp: Any, y: Array, matrix: NDArray[Any], inner: int, transposed: bool) -> Array:
+def _times_matrix(
+    xp: Any, y: Array, make: Callable[[int], NDArray[Any]], k: int, inner: int, transposed: bool
+) -> Array:
     """Multiply along the middle axis of [-1, k, inner] by a matrix [k, k]."""
-    matrix = np.asarray(matrix.T if transposed else matrix, dtype=np.float64)
-    # A copy, in memory that begins where the library likes: products round differently elsewhere.
-    beside = xp.asarray(matrix, dtype=y.dtype, device=device(y), copy=True)
+    beside = _beside(xp, y, y.dtype, make, k)
+    if transposed:
+        beside = beside.T
     if inner == 1:  # one large product is faster than many small ones
-        return xp.reshape(y, (-1, len(matrix))) @ beside.T
-    return beside @ xp.reshape(y, (-1, len(matrix), inner))
+        return xp.reshape(y, (-1, k)) @ beside.T
+    return beside @ xp.reshape(y, (-1, k, inner))
+
+
+def _beside(xp: Any, y: Array, dtype: Any, make: Callable[[int], NDArray[Any]], k: int) -> Array:
+    """Return what ``make`` makes for a size, in a type, where ``y`` is."""
+    if on_gpu(y):
+        return kept(make, (k,), dtype, str(device(y)))
+    # A copy, in memory that begins where the library likes: products round differently elsewhere.
+    return xp.asarray(make(k), dtype=dtype, device=device(y), copy=True)
 
 
 @cache
@@ -184,12 +221,18 @@ def _legendre(xp: Any, y: Array, transposed: bool) -> Array:
     -i chi(k) for p = 1 or 3 modulo 4: all of modulus 1, so Q is orthogonal.
     """
     p = y.shape[1]
+    spectrum = xp.fft.rfft(y, axis=1)
+    phases = _beside(xp, y, spectrum.dtype, _eigenvalues, p)
+    if transposed:
+        phases = xp.conj(phases)
+    return xp.fft.irfft(spectrum * phases[:, None], n=p, axis=1)
+
+
+def _eigenvalues(p: int) -> NDArray[np.complex128]:
+    """Return the first half of them, that of 1 first."""
     eigenvalues = _characters(p)[: p // 2 + 1] * (1 if p % 4 == 1 else -1j)
     eigenvalues[0] = 1
-    spectrum = xp.fft.rfft(y, axis=1)
-    phases = eigenvalues.conj() if transposed else eigenvalues
-    phases = xp.asarray(phases, dtype=spectrum.dtype, device=device(y))
-    return xp.fft.irfft(spectrum * phases[:, None], n=p, axis=1)
+    return eigenvalues
 
 
 def _characters(p: int) -> NDArray[np.complex128]:

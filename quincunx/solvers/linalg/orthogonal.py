@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
-from quincunx.solvers.linalg.flat import flat
-from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs
+from quincunx.kernels.hadamard import kept, on_gpu, random_hadamard
+from quincunx.solvers.linalg.flat import flat, on_kernel
+from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs, words
 
 
 class Orthogonal(Protocol):
@@ -70,26 +71,74 @@ class RandomHadamard:
 
     def __post_init__(self) -> None:
         """Refuse what makes no transform."""
-        signs(self.n, self.seed)
+        words(Kind.SIGNS, self.n, self.seed, 0)
         if self.tuned is not None and tuple(self.tuned.shape) != (self.n,):
             raise ModelError(
                 f"tuned signs have shape {tuple(self.tuned.shape)}; use {(self.n,)} for a "
                 f"transform of size {self.n}"
             )
 
-    def apply(self, x: Array, /) -> Array:
-        """``V x`` for each vector of ``x`` [..., n], float32 or float64; same shape and type."""
-        check_vectors(x, self.n)
-        return flat(x, self._signs(x))
+    def apply(self, x: Array, /, *, divisor: Array | None = None, dtype: Any = None) -> Array:
+        """``V (x / divisor)`` for each vector of ``x``: on a GPU in one launch.
 
-    def undo(self, x: Array, /) -> Array:
-        """``V' x`` for each vector of ``x`` [..., n], float32 or float64; same shape and type."""
-        check_vectors(x, self.n)
-        return flat(x, transposed=True) * self._signs(x)
+        Arguments:
+            x: [..., n], float32 or float64; with ``dtype`` also of 16 bits.
+            divisor: [n], in the library and on the device of ``x``; None: ones.
+            dtype: of the result; None: that of ``x``. What is between has 32 bits or more.
+
+        Returns:
+            [..., n].
+        """
+        check_vectors(x, self.n, narrow=dtype is not None)
+        kernel = on_kernel(x, self.n)
+        if kernel is not None and not _trained(self.tuned, divisor):
+            return random_hadamard(
+                x, kernel, before=self._narrow_signs(x), divisor=divisor, dtype=dtype
+            )
+        y = _widened(x)
+        y = y if divisor is None else y / _beside(divisor, y)
+        return _rounded(flat(y, self._signs(y)), dtype)
+
+    def undo(
+        self, x: Array, /, *, factor: Array | None = None, bias: Array | None = None,
+        dtype: Any = None,
+    ) -> Array:  # fmt: skip
+        """``V' (factor x) + bias`` for each vector of ``x``: on a GPU in one launch.
+
+        Arguments:
+            x: [..., n], float32 or float64; with ``dtype`` also of 16 bits.
+            factor: [n] or [1], in the library and on the device of ``x``; None: ones.
+            bias: [n], likewise; None: zeros.
+            dtype: of the result; None: that of ``x``. What is between has 32 bits or more.
+
+        Returns:
+            [..., n].
+        """
+        check_vectors(x, self.n, narrow=dtype is not None)
+        kernel = on_kernel(x, self.n)
+        if kernel is not None and not _trained(self.tuned, factor, bias):
+            if factor is not None and factor.shape != (self.n,):
+                factor = factor.expand(self.n)
+            return random_hadamard(
+                x, kernel, transposed=True, before=factor, after=self._narrow_signs(x), bias=bias,
+                dtype=dtype,
+            )  # fmt: skip
+        y = _widened(x)
+        y = y if factor is None else y * _beside(factor, y)
+        y = flat(y, transposed=True) * self._signs(y)
+        return _rounded(y if bias is None else y + _beside(bias, y), dtype)
 
     def _signs(self, x: Array) -> Array:
+        if self.tuned is None and on_gpu(x):
+            return _beside(self._narrow_signs(x), x)
         given = signs(self.n, self.seed) if self.tuned is None else self.tuned
         return _beside(given, x)
+
+    def _narrow_signs(self, x: Array) -> Array:
+        """The signs where ``x`` is, of as few bits as they have."""
+        if self.tuned is not None:
+            return to_device(array_namespace(x).asarray(self.tuned), device(x))
+        return kept(signs, (self.n, self.seed), None, str(device(x)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,8 +306,30 @@ def _beside(values: Array, x: Array) -> Array:
     return xp.asarray(values, dtype=x.dtype, device=device(x), copy=True)
 
 
-def check_vectors(x: Array, n: int) -> None:
+def _trained(*vectors: Array | None) -> bool:
+    """Whether a gradient is wanted for one of them, which kernels do not give."""
+    return any(getattr(vector, "requires_grad", False) for vector in vectors)
+
+
+def _widened(x: Array) -> Array:
+    """Return numbers of 16 bits with 32, others as they are."""
+    xp: Any = array_namespace(x)
+    return x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)
+
+
+def _rounded(x: Array, dtype: Any) -> Array:
+    """Convert to a type, if there is one."""
+    xp: Any = array_namespace(x)
+    return x if dtype is None else xp.astype(x, dtype, copy=False)
+
+
+def check_vectors(x: Array, n: int, *, narrow: bool = False) -> None:
     """Refuse what a transform of size n cannot be multiplied with.
+
+    Arguments:
+        x: any array.
+        n: the size.
+        narrow: numbers of 16 bits will do.
 
     Raises:
         ModelError: the last axis is not n long, or the numbers are not float32 or float64.
@@ -266,5 +337,7 @@ def check_vectors(x: Array, n: int) -> None:
     xp: Any = array_namespace(x)
     if x.ndim < 1 or x.shape[-1] != n:
         raise ModelError(f"a transform of size {n} needs [..., {n}], not {tuple(x.shape)}")
+    if narrow and xp.isdtype(x.dtype, "real floating"):
+        return
     if x.dtype not in (xp.float32, xp.float64):
         raise ModelError(f"a transform needs float32 or float64, not {x.dtype}; convert it first")

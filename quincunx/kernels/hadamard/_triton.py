@@ -1,0 +1,219 @@
+"""Kronecker products with Sylvester's matrix on a GPU: how rows are cut up, and the launch.
+
+One launch reads inputs once and writes outputs once where a program holds a row: powers of two up
+to 16384, and these times a matrix of order up to 64. Wider matrices are cut into blocks of outputs,
+a program each, which read the same inputs at the same time, so that all but the first find them in
+cache. Up to 512 columns of the matrix are served, with the upper stages of Sylvester's matrix among
+them where a tile would be too large; then the plan is None, and plain steps are needed.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quincunx.kernels.hadamard.kronecker import Kronecker
+
+MOST = 1 << 14  # numbers in a tile: more take too much shared memory on some devices
+LEAST = 1 << 10  # smaller rows share a program
+MOST_ORDER = 512
+MOST_BLOCK = 64
+LEAST_SIDE = 16  # of operands of tensor cores
+
+
+class Plan(NamedTuple):
+    """How a product is cut up.
+
+    Attributes:
+        power: of two, Sylvester's matrix by butterflies.
+        small: how many factors are multiplied in registers, 0 to 2.
+        raised: of the last matrix, a Sylvester matrix of this order among its factors.
+        order: of the last matrix, the product of all other factors; 1: there is none.
+        block: columns of it that a program makes.
+        chunk: rows of it at a time.
+        rows: of inputs that share a program.
+        warps: of a program.
+        stages: of the loop over chunks, whose loads run ahead.
+    """
+
+    power: int
+    small: int
+    raised: int
+    order: int
+    block: int
+    chunk: int
+    rows: int
+    warps: int
+    stages: int
+
+
+def width(order: int) -> int:
+    """Return the power of two that an axis takes in a tile."""
+    return max(LEAST_SIDE, 1 << (order - 1).bit_length())
+
+
+@cache
+def plan(power: int, orders: tuple[int, ...]) -> Plan | None:
+    """Choose the way with the fewest multiplications that fits; None: there is none.
+
+    Arguments:
+        power: of two.
+        orders: of the other factors.
+    """
+    if not orders and power <= MOST:
+        rows = max(1, LEAST // power)
+        return Plan(power, 0, 1, 1, 1, 1, rows, warps(rows * power), 1)
+    ways = [_way(power, orders, small, 1) for small in range(min(3, len(orders)))]
+    raised = 2
+    while raised <= min(power, MOST_ORDER):
+        ways.append(_way(power, orders, 0, raised))
+        raised *= 2
+    found = [way for way in ways if way is not None]
+    return min(found)[1] if found else None
+
+
+def _way(power: int, orders: tuple[int, ...], small: int, raised: int) -> tuple[int, Plan] | None:
+    """Return a plan and what it costs, if it fits."""
+    order = raised * math.prod(orders[small:])
+    tall = power // raised * math.prod(width(k) for k in orders[:small])
+    block = min(width(order), MOST_BLOCK, MOST // tall)
+    if order > MOST_ORDER or block < LEAST_SIDE:
+        return None
+    rows = max(1, LEAST_SIDE // tall, LEAST // (tall * block))
+    chunk = min(LEAST_SIDE if order <= LEAST_SIDE else 2 * LEAST_SIDE, MOST // tall)
+    whole = -(-order // block) * block
+    cost = tall * whole * (-(-order // chunk) * chunk + sum(width(k) for k in orders[:small]))
+    share = warps(rows * tall * block)
+    if tall >= 1024:  # operands of three parts, beside the sums, do not fit 16 warps' registers
+        share = 8
+    stages = 3 if tall <= 256 else 1  # what is loaded ahead takes registers and shared memory
+    power //= raised
+    return cost, Plan(power, small, raised, order, block, chunk, rows, share, stages)
+
+
+def warps(size: int) -> int:
+    """Return how many warps share a tile: where it can be, 16 numbers a thread."""
+    return min(16, max(4, size // 512))
+
+
+def product(
+    x: Any, matrix: Kronecker, *, transposed: bool, before: Any, divisor: Any, after: Any,
+    bias: Any, dtype: Any,
+) -> Any:  # fmt: skip
+    """Return what :func:`quincunx.kernels.hadamard.random_hadamard` does, without gradients.
+
+    Arguments:
+        x: torch tensor [rows, n], float16, bfloat16 or float32, on a GPU; or, under Triton's
+            interpreter, on the processor.
+        matrix: there is a plan for it.
+        transposed: multiply by the transposed matrix.
+        before: [n], or None.
+        divisor: likewise.
+        after: likewise.
+        bias: likewise.
+        dtype: of the outputs.
+    """
+    import torch
+
+    from quincunx.kernels.hadamard import _kernels
+
+    way = plan(matrix.power, matrix.orders)
+    assert way is not None
+    n = matrix.n
+    if n > 1 and x.stride(1) != 1:
+        x = x.contiguous()
+    y = torch.empty((len(x), n), dtype=dtype, device=x.device)
+    if not len(x):
+        return y
+    vectors = [None if v is None else v.contiguous() for v in (before, divisor, after, bias)]
+    options = constants(way, matrix, str(x.dtype), [None if v is None else str(v.dtype)
+                                                    for v in vectors])  # fmt: skip
+    pointers = [x if v is None else v for v in vectors]
+    numbers = (len(x), x.stride(0), matrix.scale)
+    fused = {"num_warps": way.warps, "num_stages": way.stages, "enable_fp_fusion": True}
+    with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
+        grid = (-(-len(x) // way.rows), -(-way.order // way.block))
+        if way.order == 1:
+            _kernels.power[grid](x, y, *pointers, *numbers, **options, **fused)
+        else:
+            tables = _tables(matrix, transposed, str(x.device))
+            if x.device.type == "cpu":
+                options["WIDEN"] = True
+            _kernels.product[grid](x, y, *pointers, *tables, *numbers, **options, **fused)
+    return y
+
+
+def constants(
+    way: Plan, matrix: Kronecker, dtype: str, vectors: list[str | None]
+) -> dict[str, Any]:
+    """Return what a kernel is compiled for.
+
+    Arguments:
+        way: the plan.
+        matrix: the product.
+        dtype: of the inputs, with ``torch.`` or without.
+        vectors: the types of before, divisor, after and bias, None where there is none.
+    """
+    stages = way.power.bit_length() - 1
+    there = dict(zip(("BEFORE", "DIVISOR", "AFTER", "BIAS"), (v is not None for v in vectors),
+                     strict=True))  # fmt: skip
+    shared = {"ROWS": way.rows, "POWER": way.power, "STAGES": stages, **there}
+    if way.order == 1:
+        return shared
+    exact = [m.dtype.kind == "i" for m in matrix.matrices]
+    small = [*zip(matrix.orders, exact, strict=True)][: way.small]
+    small = [(1, True)] * (2 - way.small) + small
+    options: dict[str, Any] = {}
+    for name, (order, signs) in zip(("FIRST", "SECOND"), small, strict=True):
+        options |= {
+            name: order, f"{name}_WIDTH": width(order) if order > 1 else 1, f"{name}_EXACT": signs
+        }  # fmt: skip
+    signs_before = vectors[0] is None or vectors[0].endswith("int8")
+    return shared | options | {
+        "ORDER": way.order,
+        "WIDTH": -(-way.order // way.block) * way.block,
+        "EXACT": all(exact[way.small :]),
+        "WHOLE": not dtype.endswith("float32") and signs_before and vectors[1] is None,
+        "CHUNK": way.chunk,
+        "BLOCK": way.block,
+        "WIDEN": False,
+    }  # fmt: skip
+
+
+@cache
+def _tables(matrix: Kronecker, transposed: bool, device: str) -> tuple[Any, Any, Any]:
+    """Return the last matrix, and the first and second, with zeros around, on a device.
+
+    They are kept: graphs of CUDA that were captured hold their addresses.
+    """
+    way = plan(matrix.power, matrix.orders)
+    assert way is not None
+    last: NDArray[Any] = np.ones((1, 1), dtype=np.int8)
+    for _ in range(way.raised.bit_length() - 1):
+        last = np.kron(last, np.array([[1, 1], [1, -1]], dtype=np.int8))
+    for factor in matrix.matrices[way.small :]:
+        last = np.kron(last, factor)
+    down = -(-way.order // way.chunk) * way.chunk
+    dense = _placed(last, transposed, down, -(-way.order // way.block) * way.block, device)
+    small = [
+        _placed(m, transposed, width(len(m)), width(len(m)), device)
+        for m in matrix.matrices[: way.small]
+    ]
+    first, second = [dense] * (2 - way.small) + small
+    return dense, first, second
+
+
+def _placed(matrix: NDArray[Any], transposed: bool, down: int, across: int, device: str) -> Any:
+    """Put what rows are multiplied with on a device: signs as bytes, all else in float32."""
+    import torch
+
+    signs = matrix.dtype.kind == "i"
+    room = np.zeros((down, across), dtype=np.int8 if signs else np.float32)
+    room[: len(matrix), : len(matrix)] = matrix if transposed else matrix.T
+    with torch.inference_mode(False):
+        return torch.tensor(room, device=device)
