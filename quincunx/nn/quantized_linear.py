@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
@@ -15,6 +15,9 @@ from quincunx.nn.few_rows import few_rows
 from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard
 from quincunx.solvers.linalg.orthogonal import Orthogonal, kronecker_sizes, permutations
 from quincunx.solvers.rounding import E8P, Grid, Trellis, decode
+
+if TYPE_CHECKING:
+    from quincunx.nn.fused import Group
 
 __all__ = ["Coding", "QuantizedLinear", "decoded", "dense_linear"]
 
@@ -117,6 +120,7 @@ class QuantizedLinear(torch.nn.Module):
 
     qweight: torch.nn.Parameter
     scales: torch.Tensor
+    _group: Group | None = None  # of layers with the same inputs: quincunx.nn.fused
 
     def __init__(
         self, in_features: int, out_features: int, coding: Coding, *, bias: bool, scales: int = 1
@@ -246,23 +250,31 @@ class QuantizedLinear(torch.nn.Module):
             return self._product(x)
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        y = x.to(torch.float32)
-        y = self._coded_product(y) if self._held is None else self._held_product(y, self._held)
+        held = self._held
+        y = self._coded_product(x) if held is None else self._held_product(x, held)
         if self.bias is not None:
             y = y + self.bias.to(torch.float32)
         return y.to(x.dtype)
 
-    def _coded_product(self, y: torch.Tensor) -> torch.Tensor:
+    def _turned(self, x: torch.Tensor) -> torch.Tensor:
+        """Return inputs as the codes take them, float32 [..., n]."""
+        y = x.to(torch.float32)
         if self.coding.channel_scale:
             y = y / self.channel_scale
-        right, left = self.transform("input"), self.transform("output")
-        y = y if right is None else right.apply(y)
-        direct = few_rows(self, y)
+        right = self.transform("input")
+        return y if right is None else right.apply(y)
+
+    def _coded_product(self, x: torch.Tensor) -> torch.Tensor:
+        shared = None if self._group is None else self._group.share(self, x)
+        y, direct = (self._turned(x), None) if shared is None else shared
+        direct = few_rows(self, y) if direct is None else direct
         y = (_Product.apply(y, self.points) if direct is None else direct) * self.scales
+        left = self.transform("output")
         return y if left is None else left.undo(y)
 
-    def _held_product(self, y: torch.Tensor, held: _Held) -> torch.Tensor:
+    def _held_product(self, x: torch.Tensor, held: _Held) -> torch.Tensor:
         """Multiply by what is held, and by what is trained: the latter number by number."""
+        y = x.to(torch.float32)
         if held.signs:
             y = y * self.input_signs.to(torch.float32)
         y = torch.nn.functional.linear(y, held.matrix)
