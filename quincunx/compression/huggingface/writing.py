@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TextIteratorStreamer
 
-from quincunx._errors import ModelError
 from quincunx.compression.devices import device_of
+from quincunx.compression.huggingface.generation import checked_prompt, generate
 from quincunx.compression.huggingface.loading import load
 
 __all__ = ["continue_text", "write"]
@@ -54,42 +53,24 @@ def continue_text(
     Raises:
         ModelError: there is no tokenizer, the prompt is empty, or the text longer than the model's.
     """
-    if tokenizer is None:
-        raise ModelError("the model's folder has no tokenizer; text needs one")
-    encoded = tokenizer(prompt, return_tensors="pt", add_special_tokens=True)
-    if not encoded["input_ids"].numel():
-        raise ModelError("the prompt is empty; give the beginning of a text")
-    longest = getattr(model.config, "max_position_embeddings", None)
-    length = encoded["input_ids"].shape[1]
-    if longest and length + tokens > longest:
-        raise ModelError(
-            f"the prompt has {length} tokens, and {tokens} are to follow: more than the model's "
-            f"{longest}; ask for fewer (--tokens), or give a shorter prompt"
-        )
-    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    torch.manual_seed(seed)
-    drawing = {"temperature": temperature, "top_k": top_k} if temperature > 0 else {}
-    ids = encoded["input_ids"].to(model.device)
-    errors: list[BaseException] = []
+    ids = checked_prompt(model, tokenizer, prompt, tokens)
+    found = generate(model, ids, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+    yield from _pieces(tokenizer, found)
 
-    def work() -> None:
-        try:
-            model.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=tokens,
-                do_sample=temperature > 0,
-                pad_token_id=tokenizer.eos_token_id or 0,
-                streamer=streamer,
-                **drawing,
-            )
-        except BaseException as error:
-            errors.append(error)
-            streamer.end()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    yield from streamer
-    thread.join()
-    if errors:
-        raise errors[0]
+def _pieces(tokenizer: Any, tokens: Iterable[int]) -> Iterator[str]:
+    """Yield text as soon as the tokens to come cannot change it."""
+    streamer = TextIteratorStreamer(tokenizer, skip_special_tokens=True)
+    for token in tokens:
+        streamer.put(torch.tensor([token]))
+        yield from _ready(streamer)
+    streamer.end()
+    yield from _ready(streamer)
+
+
+def _ready(streamer: Any) -> Iterator[str]:
+    """Yield what lies in a streamer's queue; its own iterator would wait for another thread."""
+    while not streamer.text_queue.empty():
+        piece = streamer.text_queue.get()
+        if piece and piece != streamer.stop_signal:
+            yield piece
