@@ -1,5 +1,6 @@
 """How products with coded weights on a GPU are cut up, and what all of them ask of arguments."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from quincunx._errors import ModelError
@@ -33,6 +34,25 @@ def many(batch: int, dtype: str) -> Blocks:
     if dtype == "float32":
         return SINGLE
     return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+
+
+def bucket(batch: int) -> int:
+    """Return the number of rows that stands for ``batch`` when block sizes are remembered."""
+    return min(1 << (batch - 1).bit_length(), 256)
+
+
+@cache
+def unscaled(device: str) -> Any:
+    """Return a scale of 1 on a device; kept, since graphs of CUDA hold its address."""
+    import torch
+
+    with torch.inference_mode(False):
+        return torch.ones(1, dtype=torch.float32, device=device)
+
+
+def narrowed(x: Any) -> Any:
+    """Return inputs in a type that kernels take: float64 becomes float32."""
+    return x.float() if x.dtype.itemsize == 8 else x
 
 
 def part_of(length: int, across: int, step: int, programs: int) -> int:

@@ -40,8 +40,9 @@ def multiplied(
     widths: tuple[int, ...],
     ratio: float = 1.0,
     blocks: Blocks | None = None,
+    dtype: Any = None,
 ) -> Any:
-    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``, in the type of x.
+    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
     Arguments:
         x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.
@@ -54,6 +55,7 @@ def multiplied(
         ratio: what points of a second stage are divided by.
         blocks: how the product is cut up, without tensor cores where ``along`` is 0; None: chosen
             by the shape.
+        dtype: of the results; None: that of x.
 
     Returns:
         [.., m].
@@ -76,14 +78,14 @@ def multiplied(
         )
     flat = x.reshape(-1, n)
     batch = len(flat)
-    y = torch.empty((batch, m), dtype=x.dtype, device=x.device)
+    y = torch.empty((batch, m), dtype=dtype or x.dtype, device=x.device)
     if batch == 0 or m == 0:
         return y.reshape(*x.shape[:-1], m)
     flat, qweight = in_a_row(flat, n), qweight.contiguous()
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
-    dtype = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, dtype, m)
+    numbers = str(x.dtype).removeprefix("torch.")
+    blocks = blocks or chosen(batch, numbers, m)
     few, units = blocks.along == 0, -(-n // UNIT)
     if few and batch > FEW:
         raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
@@ -91,7 +93,7 @@ def multiplied(
     across = -(-m // blocks.height) * (1 if few else -(-batch // blocks.batch))
     part = part_of(units, across, step, blocks.programs)
     parts = -(-units // part)
-    options = constants(batch, kind, bits, dtype, blocks, load=load)
+    options = constants(batch, kind, bits, numbers, blocks, load=load)
     options |= {"LAST": parts == 1, "EACH": scales.numel() > 1}
     options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
     if not few:

@@ -1,5 +1,7 @@
-"""Which implementation serves an array: compiled loops where its memory is the processor's own."""
+"""Which implementation serves an array: compiled loops, programs of Triton, or plain steps."""
 
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,17 @@ def shared(array: Any) -> NDArray[Any] | None:
         view: NDArray[Any] = array.detach().numpy()
         return view
     return None
+
+
+def launches(array: Any) -> bool:
+    """Say whether programs of Triton serve an array: a torch tensor on a GPU, with Triton there."""
+    is_torch = type(array).__module__.partition(".")[0] == "torch"
+    return is_torch and bool(array.is_cuda) and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def copied(array: Any) -> NDArray[Any]:

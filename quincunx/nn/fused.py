@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import is_
 from threading import local
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
-from quincunx.nn.few_rows import few_rows
-from quincunx.nn.quantized_linear import Coding, QuantizedLinear
+from quincunx.nn.coded_product import coded_product
+from quincunx.nn.quantized_linear import QuantizedLinear
 
 __all__ = ["Group", "fuse", "unfuse"]
 
@@ -176,25 +176,14 @@ class _Use:
         return part if same or part[1] is None else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Codes of several layers, for a product with all of them."""
-
-    in_features: int
-    out_features: int
-    coding: Coding
-    qweight: torch.Tensor
-    _held: None = None
-
-
 def _products(layers: Sequence[QuantizedLinear], turned: torch.Tensor) -> list[torch.Tensor] | None:
     """Return each layer's products with its codes by one product, or None where there is none."""
     codes = _joined(layers)
     if codes is None:
         return None
     sizes = [layer.out_features for layer in layers]
-    rows = _Rows(layers[0].in_features, sum(sizes), layers[0].coding, codes)
-    found = few_rows(cast(QuantizedLinear, rows), turned)
+    shape = sum(sizes), layers[0].in_features
+    found = coded_product(turned, codes, layers[0].coding, shape)
     return None if found is None else list(found.split(sizes, dim=-1))
 
 

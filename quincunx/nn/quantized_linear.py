@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from quincunx._errors import ModelError
+from quincunx.kernels.gpu_parts import Blocks, bucket
 from quincunx.kernels.packing import pack_rows, row_size, unpack_rows
-from quincunx.nn.few_rows import few_rows
+from quincunx.kernels.select import launches
+from quincunx.nn.coded_product import coded_product
 from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard
 from quincunx.solvers.linalg.orthogonal import Orthogonal, kronecker_sizes, permutations
 from quincunx.solvers.rounding import E8P, Grid, Trellis, decode
@@ -114,6 +116,7 @@ class QuantizedLinear(torch.nn.Module):
         coding: how the weights are written.
         qweight: uint8 parameter [rows of tiles, bytes], the codes
             (:func:`quincunx.kernels.packing.pack_rows`).
+        blocks: how a GPU's work is cut up, by rows of inputs and their type; empty: by the shape.
         scales: float32 buffer [1] or [m], what the codebook's points are multiplied with.
         bias: [m], or None.
     """
@@ -152,6 +155,7 @@ class QuantizedLinear(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(out_features)) if bias else None
         self._orders: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._held: _Held | None = None
+        self.blocks: dict[tuple[int, torch.dtype], Blocks] = {}
 
     @classmethod
     def of(
@@ -250,27 +254,35 @@ class QuantizedLinear(torch.nn.Module):
             return self._product(x)
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        held = self._held
-        y = self._coded_product(x) if held is None else self._held_product(x, held)
+        if self._held is not None:
+            y = self._held_product(x, self._held)
+        else:
+            y = self._coded_product(x)
+            left = self.transform("output")
+            if isinstance(left, RandomHadamard):
+                return left.undo(y, factor=self.scales, bias=self.bias, dtype=x.dtype)
+            y = y * self.scales
+            y = y if left is None else left.undo(y)
         if self.bias is not None:
             y = y + self.bias.to(torch.float32)
         return y.to(x.dtype)
 
     def _turned(self, x: torch.Tensor) -> torch.Tensor:
-        """Return inputs as the codes take them, float32 [..., n]."""
-        y = x.to(torch.float32)
-        if self.coding.channel_scale:
-            y = y / self.channel_scale
+        """Return inputs as the codes take them, [..., n]: float32, or on a GPU in their type."""
+        dtype = x.dtype if x.dtype.itemsize == 2 and launches(x) else torch.float32
         right = self.transform("input")
-        return y if right is None else right.apply(y)
+        divisor = self.channel_scale if self.coding.channel_scale else None
+        if isinstance(right, RandomHadamard):
+            return right.apply(x, divisor=divisor, dtype=dtype)
+        y = x.to(torch.float32)
+        y = y if divisor is None else y / divisor
+        return (y if right is None else right.apply(y)).to(dtype)
 
     def _coded_product(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the products with W~ without scales, float32 [..., m]."""
         shared = None if self._group is None else self._group.share(self, x)
-        y, direct = (self._turned(x), None) if shared is None else shared
-        direct = few_rows(self, y) if direct is None else direct
-        y = (_Product.apply(y, self.points) if direct is None else direct) * self.scales
-        left = self.transform("output")
-        return y if left is None else left.undo(y)
+        y, found = (self._turned(x), None) if shared is None else shared
+        return _Product.apply(y, self) if found is None else found
 
     def _held_product(self, x: torch.Tensor, held: _Held) -> torch.Tensor:
         """Multiply by what is held, and by what is trained: the latter number by number."""
@@ -339,16 +351,20 @@ class _Held(NamedTuple):
 
 
 class _Product(torch.autograd.Function):
-    """A product with weights that are decoded once more for the gradient, and never kept."""
+    """A product with codes, whose weights are decoded for the gradient, and never kept."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weights: Callable[[], torch.Tensor]) -> torch.Tensor:
-        ctx.weights = weights
-        return x @ weights().T
+    def forward(ctx: Any, x: torch.Tensor, layer: QuantizedLinear) -> torch.Tensor:
+        ctx.layer = layer
+        shape = layer.out_features, layer.in_features
+        rows = x.numel() // layer.in_features
+        blocks = layer.blocks.get((bucket(rows), x.dtype)) if layer.blocks else None
+        found = coded_product(x, layer.qweight.data, layer.coding, shape, blocks)
+        return x.to(torch.float32) @ layer.points().T if found is None else found
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradient @ ctx.weights(), None
+        return gradient @ ctx.layer.points(), None
 
 
 def dense_linear(layer: QuantizedLinear, dtype: torch.dtype | None = None) -> torch.nn.Linear:

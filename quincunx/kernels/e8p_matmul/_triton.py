@@ -19,8 +19,9 @@ def e8p_matmul(
     bits: int,
     ratio: float = 1.0,
     blocks: Blocks | None = None,
+    dtype: Any = None,
 ) -> Any:
-    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``, in the type of x.
+    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
     With up to two rows of inputs in 16 bits, inputs keep their precision from 1e-15 to 1e14.
 
@@ -33,6 +34,7 @@ def e8p_matmul(
         bits: 2, 3 or 4.
         ratio: what points of the second stage are divided by.
         blocks: how the product is cut up; None: chosen by the shape.
+        dtype: of the results; None: that of x.
 
     Returns:
         [.., m].
@@ -46,5 +48,5 @@ def e8p_matmul(
         raise ModelError(f"ratio is {ratio}; it is positive and finite")
     return multiplied(
         x, qweight, scales, kind="e8p", shape=shape, bits=int(bits), widths=WIDTHS[int(bits)],
-        ratio=ratio, blocks=blocks,
+        ratio=ratio, blocks=blocks, dtype=dtype,
     )  # fmt: skip

@@ -17,8 +17,9 @@ def grid_matmul(
     shape: tuple[int, int],
     bits: int,
     blocks: Blocks | None = None,
+    dtype: Any = None,
 ) -> Any:
-    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``, in the type of x.
+    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
     With up to two rows of inputs in 16 bits and up to four bits a weight, inputs keep their
     precision from 1e-15 to 1e14.
@@ -30,6 +31,7 @@ def grid_matmul(
         shape: (m, n).
         bits: 1 to 8.
         blocks: how the product is cut up; None: chosen by the shape.
+        dtype: of the results; None: that of x.
 
     Returns:
         [.., m].
@@ -41,5 +43,5 @@ def grid_matmul(
         raise ModelError(f"bits is {bits}; a grid has 1 to 8")
     return multiplied(
         x, qweight, scales, kind="grid", shape=shape, bits=int(bits), widths=(int(bits),),
-        blocks=blocks,
+        blocks=blocks, dtype=dtype,
     )  # fmt: skip

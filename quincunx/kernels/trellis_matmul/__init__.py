@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from quincunx._types import Array
 from quincunx.kernels import trellis_codes
 from quincunx.kernels.few_rows import Operands, checked, least_rows, operands, returned
+from quincunx.kernels.gpu_parts import Blocks, narrowed, unscaled
+from quincunx.kernels.select import launches
 from quincunx.kernels.threads import in_rows
 from quincunx.kernels.trellis_matmul import reference
 
@@ -27,12 +29,14 @@ def trellis_matmul(
     code: str = "mul1",
     tile: tuple[int, int] = (32, 8),
     state_bits: int = STATE_BITS,
+    blocks: Blocks | None = None,
 ) -> Array:
     """Multiply inputs with coded weights: ``y = x W'``.
 
     Up to 8 rows of inputs in a processor's memory are multiplied straight from the bytes; a row of
-    tiles is one thread's, and the results do not depend on how many threads there are. All else,
-    and tiles and lengths of states that are not the usual ones, are decoded first.
+    tiles is one thread's, and the results do not depend on how many threads there are. On a GPU
+    any number of rows is, with inputs of 16 bits as they are. All else, and tiles and lengths of
+    states that are not the usual ones, are decoded first.
 
     Arguments:
         x: [b, n], floating; computed with as float32.
@@ -42,6 +46,7 @@ def trellis_matmul(
         code: what states stand for, one of :data:`quincunx.kernels.trellis_codes.NAMES`.
         tile: (r, c), rows and columns of a tile; 256 weights.
         state_bits: L.
+        blocks: how a GPU's work is cut up; None: by the shape.
 
     Returns:
         float32 [b, m].
@@ -56,6 +61,15 @@ def trellis_matmul(
         found = operands(x, packed, tiles * tile[1])
         if found is not None:
             return returned(compiled_product(found, m, bits=bits, code=code, tile=tile), x)
+        if launches(x):
+            import torch
+
+            from quincunx.kernels.trellis_matmul._triton import trellis_matmul as launched
+
+            return launched(
+                narrowed(x), packed, unscaled(str(x.device)), shape=shape, bits=bits, code=code,
+                tile=tile, blocks=blocks, dtype=torch.float32,
+            )  # fmt: skip
     return reference.trellis_matmul(
         x, packed, shape, bits=bits, code=code, tile=tile, state_bits=state_bits
     )

@@ -36,8 +36,9 @@ def trellis_matmul(
     code: str = "mul1",
     tile: tuple[int, int] = (32, 8),
     blocks: Blocks | None = None,
+    dtype: Any = None,
 ) -> Any:
-    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``, in the type of x.
+    """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
     Arguments:
         x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.
@@ -48,6 +49,7 @@ def trellis_matmul(
         code: one of :data:`quincunx.kernels.trellis_codes.NAMES`.
         tile: (32, 8) or (16, 16).
         blocks: how the product is cut up; None: chosen by the shape.
+        dtype: of the results; None: that of x.
 
     Returns:
         [.., m].
@@ -63,19 +65,19 @@ def trellis_matmul(
     height, width = _checked(x, qweight, scales, shape, bits, code, tile)
     flat = x.reshape(-1, shape[1])
     batch = len(flat)
-    y = torch.empty((batch, shape[0]), dtype=x.dtype, device=x.device)
+    y = torch.empty((batch, shape[0]), dtype=dtype or x.dtype, device=x.device)
     if batch == 0 or shape[0] == 0:
         return y.reshape(*x.shape[:-1], shape[0])
     flat = in_a_row(flat, width)
     words = qweight.contiguous().view(torch.int32)
     few = batch <= FEW
-    dtype = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, dtype)
-    options = constants(batch, bits, code, tile, dtype, blocks)
+    kind = str(x.dtype).removeprefix("torch.")
+    blocks = blocks or chosen(batch, kind)
+    options = constants(batch, bits, code, tile, kind, blocks)
     options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
     if not few:
         options["WIDEN"] = x.device.type == "cpu"
-    table = _table(code, dtype, few, str(x.device))
+    table = _table(code, kind, few, str(x.device))
     rows, columns = height // tile[0], width // tile[1]
     step = 32 * blocks.warps // options["EACH"] if few else options["ALONG_TILES"]
     across = rows if few else -(-rows // options["DOWN_TILES"]) * -(-batch // blocks.batch)
