@@ -1,10 +1,14 @@
 """``quincunx generate``: a model writes on from a prompt."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quincunx.cli._models import Device
+
+if TYPE_CHECKING:
+    from quincunx.compression.huggingface.speed import Speed
 
 GENERATE_HELP = """Let a language model write on from a prompt, word by word.
 
@@ -13,6 +17,12 @@ GENERATE_HELP = """Let a language model write on from a prompt, word by word.
 
 --temperature 0 takes the likeliest token always; small models then repeat
 themselves.
+
+[bold]Speed[/bold]
+  --bench writes no text, but how many tokens a second the model reads and
+  writes, one at a time: medians of five runs after one that does not count.
+  --against times the original in the same way.
+  [cyan]quincunx generate OUT "Return the" --bench --against models/llama[/cyan]
 """
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or 'reference'.")]
@@ -21,6 +31,10 @@ Tokens = Annotated[int, typer.Option("--tokens", "-n", min=1, help="Tokens to wr
 Temperature = Annotated[float, typer.Option("--temperature", min=0.0, help="Larger: bolder.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Draw from so many likeliest tokens.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the draws.")]
+Bench = Annotated[bool, typer.Option("--bench", help="Measure tokens a second instead.")]
+Against = Annotated[
+    str, typer.Option("--against", help="With --bench: the original, a folder or 'reference'.")
+]
 
 
 def generate(
@@ -31,6 +45,8 @@ def generate(
     top_k: TopK = 40,
     seed: Seed = 0,
     device: Device = "",
+    bench: Bench = False,
+    against: Against = "",
 ) -> None:
     """Write text; :data:`GENERATE_HELP` is the user's text."""
     from quincunx.cli._failures import reported
@@ -43,6 +59,9 @@ def generate(
         from quincunx.compression.huggingface.writing import write
 
         quiet()
+        if bench or against:
+            _print_speeds(model, against, prompt, tokens, device)
+            return
         typer.echo(prompt, nl=False)
         pieces = write(
             folder_of(model),
@@ -56,3 +75,69 @@ def generate(
         for piece in pieces:
             typer.echo(piece, nl=False)
         typer.echo()
+
+
+def _print_speeds(model: str, against: str, prompt: str, tokens: int, device: str) -> None:
+    """Measure a model, and its original if there is one, and print a table."""
+    from quincunx.cli._console import make_console, print_table
+
+    names = [model, *([against] if against else [])]
+    found = _measured(names, prompt, tokens, device)
+    rows = [_cells(name, speed) for name, speed in zip(names, found, strict=True)]
+    if against:
+        ours, theirs = found
+        rows.append((
+            "ratio",
+            f"{ours.bytes / theirs.bytes:.3f}",
+            f"{ours.bits / theirs.bits:.3f}",
+            f"{ours.reading / theirs.reading:.2f}",
+            f"{ours.writing / theirs.writing:.2f}",
+        ))  # fmt: skip
+    columns = ("model", "in memory", "bits a weight", "tokens read / s", "tokens written / s")
+    console = make_console()
+    print_table(console, columns, rows, right=(1, 2, 3, 4))
+    first = found[0]
+    steps = "replays of a CUDA graph" if first.recorded else "plain steps"
+    console.print(
+        f"{first.prompt} tokens read, {first.tokens} written by {steps}; medians of "
+        f"{len(first.seconds)} runs, {first.dtype}, on {first.device}."
+    )
+
+
+def _measured(names: list[str], prompt: str, tokens: int, device: str) -> "list[Speed]":
+    """Return the speed of each model with the same prompt, one model in memory at a time."""
+    from quincunx.cli._models import folder_of
+    from quincunx.cli._waiting import wait_for
+
+    def work(report: Callable[[str], None]) -> "list[Speed]":
+        from quincunx.compression.devices import device_of
+        from quincunx.compression.huggingface.generation import checked_prompt
+        from quincunx.compression.huggingface.loading import load
+        from quincunx.compression.huggingface.speed import speed_of
+
+        place, found = device_of(device), []
+        for name in names:
+            report(f"loading {name}")
+            model, tokenizer = load(folder_of(name))
+            ids = checked_prompt(model, tokenizer, prompt, tokens)
+
+            def tell(done: int, runs: int, name: str = name) -> None:
+                report(f"{name}: {done} of {runs} runs")
+
+            found.append(speed_of(model.to(place), ids, tokens=tokens, report=tell))
+            del model
+        return found
+
+    return wait_for(work, "measuring")
+
+
+def _cells(name: str, speed: "Speed") -> tuple[str, ...]:
+    from quincunx.cli._console import bytes_of
+
+    return (
+        name,
+        bytes_of(speed.bytes),
+        f"{speed.bits:.2f}",
+        f"{speed.reading:.1f}",
+        f"{speed.writing:.1f}",
+    )

@@ -92,6 +92,27 @@ def test_generate_writes(out):
     assert run("generate", out, "Return", "--tokens", 4, "--temperature", 0).exit_code == 0
 
 
+def test_generate_measures_its_speed(out):
+    result = run("generate", out, "Return the", "--bench", "--against", "reference", "--tokens", 4)
+    assert result.exit_code == 0, result.output
+    heading, ours, theirs, ratio, note = result.output.splitlines()
+    assert (
+        heading.split()
+        == "model in memory bits a weight tokens read / s tokens written / s".split()
+    )
+    assert ours.startswith(str(out)) and theirs.startswith("reference") and "Return" not in note
+    figures = [[float(x) for x in line.split()[-3:]] for line in (ours, theirs, ratio)]
+    assert 4 < figures[0][0] < figures[1][0] and min(figures[2]) > 0
+    for column in range(3):
+        found = figures[0][column] / figures[1][column]
+        assert figures[2][column] == pytest.approx(found, rel=0.05, abs=0.01)
+    assert "4 written by plain steps; medians of 5 runs, bfloat16, on cpu" in note
+    alone = run("generate", "reference", "Return the", "--bench", "--tokens", 3)
+    assert alone.exit_code == 0 and len(alone.output.splitlines()) == 3
+    result = run("generate", "reference", "Return the", "--bench", "--tokens", 1)
+    assert result.exit_code == 2 and "at least 2 tokens" in result.output
+
+
 def test_a_dry_run_writes_nothing(tmp_path):
     result = run("quantize", "reference", tmp_path / "out", "--recipe", "quip", "--dry-run")
     assert result.exit_code == 0, result.output
