@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -262,20 +263,24 @@ def _recorder(
     """Return what records a step of a model; None: it can be seen not to work."""
     if model.device.type != "cuda" or any(isinstance(m, Experts) for m in model.modules()):
         return None
-    return _cuda_graph
+    return partial(_cuda_graph, device=model.device)
 
 
-def _cuda_graph(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+def _cuda_graph(
+    step: Callable[[], torch.Tensor], device: torch.device
+) -> Callable[[], torch.Tensor]:
     """Record a step as a CUDA graph, after two that compile its kernels."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        logits = step()
+    with torch.cuda.device(device):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may use the GPU meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            logits = step()
 
     def replay() -> torch.Tensor:
         graph.replay()
