@@ -134,9 +134,11 @@ class QuincunxQuantizer(HfQuantizer):
 
     def update_attn_implementation(self, config: Any) -> Any:
         """Let transformers find the weights, as it has found us."""
-        if getattr(config, "transformers_weights", None) == NEEDS:
-            config.transformers_weights = None
-        return config
+        return _found(config)
+
+    def update_tp_plan(self, config: Any) -> Any:
+        """Do the same where transformers, up to 5.17, asks for this before it looks for weights."""
+        return _found(config)
 
     def _process_model_before_weight_loading(self, model: Any, **kwargs: Any) -> None:
         settings = self.quantization_config
@@ -226,6 +228,13 @@ class QuincunxQuantizer(HfQuantizer):
     def is_compileable(self) -> bool:
         """``torch.compile`` takes it."""
         return True
+
+
+def _found(config: Any) -> Any:
+    """Take away the name of a file that is not there, which stops who does not know us."""
+    if getattr(config, "transformers_weights", None) == NEEDS:
+        config.transformers_weights = None
+    return config
 
 
 def quantized_layers(model: torch.nn.Module) -> dict[str, QuantizedLinear]:
