@@ -32,7 +32,8 @@ def loosen(layer: QuantizedLinear, *, scales: bool = False) -> list[torch.nn.Par
                 start = getattr(layer, name).to(torch.float32)
                 delattr(layer, name)
             else:
-                start = torch.from_numpy(signs(n, seed)).to(layer.qweight.device, torch.float32)
+                given = torch.tensor(signs(n, seed), dtype=torch.float32)
+                start = given.to(layer.qweight.device)
             layer.register_parameter(name, torch.nn.Parameter(start))
             found.append(getattr(layer, name))
         layer.coding = replace(layer.coding, tuned=True)

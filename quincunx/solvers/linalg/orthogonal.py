@@ -13,7 +13,7 @@ from quincunx._errors import ModelError
 from quincunx._types import Array
 from quincunx.kernels.hadamard import kept, on_gpu, random_hadamard
 from quincunx.solvers.linalg.flat import flat, on_kernel
-from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs, words
+from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs
 
 
 class Orthogonal(Protocol):
@@ -71,7 +71,7 @@ class RandomHadamard:
 
     def __post_init__(self) -> None:
         """Refuse what makes no transform."""
-        words(Kind.SIGNS, self.n, self.seed, 0)
+        signs(self.n, self.seed)
         if self.tuned is not None and tuple(self.tuned.shape) != (self.n,):
             raise ModelError(
                 f"tuned signs have shape {tuple(self.tuned.shape)}; use {(self.n,)} for a "

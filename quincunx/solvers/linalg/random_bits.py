@@ -8,6 +8,7 @@ on any machine. The key is the seed and ``2^56 kind + n``; words count from the 
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +46,17 @@ def words(kind: Kind, n: int, seed: int, count: int) -> NDArray[np.uint64]:
     return np.random.Philox(key=key).random_raw(count)
 
 
+@lru_cache(maxsize=1024)
 def signs(n: int, seed: int) -> NDArray[np.int8]:
-    """Return 1 or -1 with equal probability, int8 [n].
+    """Return 1 or -1 with equal probability, int8 [n], to be read only.
 
-    Sign i is -1 where bit ``i mod 64``, counted from the lowest, of word ``i // 64`` is set.
+    Sign i is -1 where bit ``i mod 64``, counted from the lowest, of word ``i // 64`` is set. The
+    last ones are kept, because a layer asks for its own with every token.
     """
     raw = words(Kind.SIGNS, n, seed, -(-n // 64)).astype("<u8").view(np.uint8)
-    return 1 - 2 * np.unpackbits(raw, count=n, bitorder="little").astype(np.int8)
+    found = 1 - 2 * np.unpackbits(raw, count=n, bitorder="little").astype(np.int8)
+    found.flags.writeable = False
+    return found
 
 
 def permutation(kind: Kind, n: int, seed: int) -> NDArray[np.int64]:
