@@ -23,6 +23,8 @@ themselves.
   writes, one at a time: medians of five runs after one that does not count.
   --against times the original in the same way.
   [cyan]quincunx generate OUT "Return the" --bench --against models/llama[/cyan]
+
+  On a GPU --tune first times how products are best cut up, and remembers it.
 """
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or 'reference'.")]
@@ -35,6 +37,7 @@ Bench = Annotated[bool, typer.Option("--bench", help="Measure tokens a second in
 Against = Annotated[
     str, typer.Option("--against", help="With --bench: the original, a folder or 'reference'.")
 ]
+Tune = Annotated[bool, typer.Option("--tune", help="On a GPU: time block sizes first.")]
 
 
 def generate(
@@ -47,6 +50,7 @@ def generate(
     device: Device = "",
     bench: Bench = False,
     against: Against = "",
+    tune: Tune = False,
 ) -> None:
     """Write text; :data:`GENERATE_HELP` is the user's text."""
     from quincunx.cli._failures import reported
@@ -60,7 +64,7 @@ def generate(
 
         quiet()
         if bench or against:
-            _print_speeds(model, against, prompt, tokens, device)
+            _print_speeds(model, against, prompt, tokens, device, tune)
             return
         typer.echo(prompt, nl=False)
         pieces = write(
@@ -71,18 +75,21 @@ def generate(
             top_k=top_k,
             seed=seed,
             device=device or None,
+            tune=tune,
         )
         for piece in pieces:
             typer.echo(piece, nl=False)
         typer.echo()
 
 
-def _print_speeds(model: str, against: str, prompt: str, tokens: int, device: str) -> None:
+def _print_speeds(
+    model: str, against: str, prompt: str, tokens: int, device: str, tune: bool
+) -> None:
     """Measure a model, and its original if there is one, and print a table."""
     from quincunx.cli._console import make_console, print_table
 
     names = [model, *([against] if against else [])]
-    found = _measured(names, prompt, tokens, device)
+    found = _measured(names, prompt, tokens, device, tune)
     rows = [_cells(name, speed) for name, speed in zip(names, found, strict=True)]
     if against:
         ours, theirs = found
@@ -104,12 +111,13 @@ def _print_speeds(model: str, against: str, prompt: str, tokens: int, device: st
     )
 
 
-def _measured(names: list[str], prompt: str, tokens: int, device: str) -> "list[Speed]":
+def _measured(names: list[str], prompt: str, tokens: int, device: str, tune: bool) -> "list[Speed]":
     """Return the speed of each model with the same prompt, one model in memory at a time."""
     from quincunx.cli._models import folder_of
     from quincunx.cli._waiting import wait_for
 
     def work(report: Callable[[str], None]) -> "list[Speed]":
+        from quincunx.compression.block_sizes import tune as tuned
         from quincunx.compression.devices import device_of
         from quincunx.compression.huggingface.generation import checked_prompt
         from quincunx.compression.huggingface.loading import load
@@ -124,7 +132,10 @@ def _measured(names: list[str], prompt: str, tokens: int, device: str) -> "list[
             def tell(done: int, runs: int, name: str = name) -> None:
                 report(f"{name}: {done} of {runs} runs")
 
-            found.append(speed_of(model.to(place), ids, tokens=tokens, report=tell))
+            model.to(place)
+            if tune:
+                tuned(model, done=lambda layer: report(f"tuning {layer}"))
+            found.append(speed_of(model, ids, tokens=tokens, report=tell))
             del model
         return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TextIteratorStreamer
 
+from quincunx.compression.block_sizes import tune as tuned
 from quincunx.compression.devices import device_of
 from quincunx.compression.huggingface.generation import checked_prompt, generate
 from quincunx.compression.huggingface.loading import load
@@ -17,16 +18,31 @@ __all__ = ["continue_text", "write"]
 
 
 def write(
-    folder: str | Path, prompt: str, *, device: str | None = None, **settings: Any
+    folder: str | Path,
+    prompt: str,
+    *,
+    device: str | None = None,
+    tune: bool = False,
+    **settings: Any,
 ) -> Iterator[str]:
     """Load a model, and let it write on from a prompt; settings as for :func:`continue_text`.
 
+    Arguments:
+        folder: of the model.
+        prompt: how the text begins.
+        device: where to work; None: a GPU if there is one.
+        tune: choose block sizes for the GPU first (:mod:`quincunx.compression.block_sizes`).
+        settings: others.
+
     Raises:
-        ModelError: the folder has no tokenizer, or the prompt is empty.
+        ModelError: the folder has no tokenizer, the prompt is empty, or there is no GPU to tune.
     """
     place = device_of(device)
     model, tokenizer = load(folder)
-    return continue_text(model.to(place), tokenizer, prompt, **settings)
+    model.to(place)
+    if tune:
+        tuned(model)
+    return continue_text(model, tokenizer, prompt, **settings)
 
 
 def continue_text(

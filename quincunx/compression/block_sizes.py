@@ -1,0 +1,163 @@
+"""Block sizes of products on a GPU, found by timing and remembered on disk; only where asked for.
+
+How a product is cut up changes its speed, and the order of its sums, so its last bits. Layers
+therefore keep to sizes that depend on shapes alone, the same on all machines, unless :func:`tune`
+is called for them.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quincunx._atomic import atomic_write
+from quincunx._errors import ModelError
+from quincunx.kernels import gpu_rows
+from quincunx.kernels.gpu_parts import FEW, Blocks, bucket
+from quincunx.kernels.gpu_timing import compiler, median_time
+from quincunx.kernels.trellis_matmul import _triton as trellis
+from quincunx.nn.coded_product import coded_product
+from quincunx.nn.quantized_linear import QuantizedLinear
+
+__all__ = ["candidates", "tune"]
+
+WARPS = (1, 2, 4, 8)
+PROGRAMS = (132, 264, 528, 1056, 2112)
+HEIGHTS = (32, 64, 128)
+GAIN = 0.98  # of the usual time: what differs less is noise
+
+
+def tune(
+    model: torch.nn.Module,
+    *,
+    rows: tuple[int, ...] = (1,),
+    file: str | Path | None = None,
+    timer: Callable[[Callable[[], Any]], float] | None = None,
+    done: Callable[[str], None] = lambda name: None,
+) -> dict[str, Blocks]:
+    """Time block sizes for the layers of a model, and let the layers use the fastest.
+
+    Times are remembered in a file by device, version of Triton, shape and way of coding, so that
+    the next call takes no time. Results then differ from untuned ones in their last bits.
+
+    Arguments:
+        model: on a GPU, with compressed layers.
+        rows: of inputs to tune for; sizes serve all rows up to the next power of two.
+        file: where to remember; None: ``~/.cache/quincunx/block-sizes.json``.
+        timer: returns how long a call takes; None: the median of many, with caches emptied.
+        done: called with a layer's name after it.
+
+    Returns:
+        What was chosen, by key.
+
+    Raises:
+        ModelError: a number of rows is below 1, or the model is not on a GPU.
+    """
+    device = next(model.parameters()).device.type
+    if device != "cuda" and timer is None:
+        raise ModelError(
+            f"block sizes are of a GPU's work, and the model is on {device!r}; move it to a GPU, "
+            "or do not tune it"
+        )
+    for count in rows:
+        if count < 1:
+            raise ModelError(f"rows has {count}; products have 1 row of inputs or more")
+    path = Path(file) if file is not None else default_file()
+    known, found = _read(path), {}
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    for name, layer in model.named_modules():
+        if isinstance(layer, QuantizedLinear):
+            for count in sorted({bucket(r) for r in rows}):
+                key = _key(layer, count, dtype)
+                if key not in known:
+                    known[key] = _fastest(layer, count, dtype, timer or median_time)
+                    _write(path, known)
+                found[key] = layer.blocks[count, dtype] = known[key]
+            done(name)
+    return found
+
+
+def candidates(usual: Blocks, rows: int) -> Iterator[Blocks]:
+    """Yield other ways to cut up a product than the usual one.
+
+    Arguments:
+        usual: what is taken without tuning.
+        rows: of inputs.
+    """
+    for warps in WARPS:
+        for programs in PROGRAMS:
+            for height in (usual.height,) if rows <= FEW else HEIGHTS:
+                found = usual._replace(warps=warps, programs=programs, height=height)
+                if found != usual:
+                    yield found
+
+
+def default_file() -> Path:
+    """Return where sizes are remembered if no file is named."""
+    return Path.home() / ".cache" / "quincunx" / "block-sizes.json"
+
+
+def _fastest(
+    layer: QuantizedLinear,
+    rows: int,
+    dtype: torch.dtype,
+    timer: Callable[[Callable[[], Any]], float],
+) -> Blocks:
+    """Time the usual way and all others that can be compiled."""
+    x = torch.randn(rows, layer.in_features, device=layer.qweight.device).to(dtype)
+    shape = layer.out_features, layer.in_features
+
+    def seconds(blocks: Blocks) -> float:
+        return timer(lambda: coded_product(x, layer.qweight.data, layer.coding, shape, blocks))
+
+    usual = _usual(layer, rows, dtype)
+    best, least = usual, seconds(usual) * GAIN
+    for blocks in candidates(usual, rows):
+        try:
+            found = seconds(blocks)
+        except Exception:  # too many registers or too much shared memory: whatever Triton raises
+            continue
+        if found < least:
+            best, least = blocks, found
+    return best
+
+
+def _usual(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> Blocks:
+    """Return how a layer's product is cut up without tuning."""
+    name = str(dtype).removeprefix("torch.")
+    if layer.coding.codebook == "trellis":
+        return trellis.chosen(rows, name)
+    return gpu_rows.chosen(rows, name, layer.out_features)
+
+
+def _key(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> str:
+    """Name all that a product's time depends on."""
+    device = layer.qweight.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    coding = layer.coding
+    way = f"{coding.codebook} {coding.bits:g} {coding.code} {coding.tile[0]}x{coding.tile[1]}"
+    shape = f"{layer.out_features}x{layer.in_features}"
+    return f"{name} | {compiler()} | {way} | {shape} | {rows} rows | {dtype}"
+
+
+def _read(path: Path) -> dict[str, Blocks]:
+    """Read what is remembered; a damaged file counts as none."""
+    if not path.is_file():
+        return {}
+    try:
+        entries = json.loads(path.read_text())
+        return {str(key): Blocks(**sizes) for key, sizes in entries.items()}
+    except (ValueError, TypeError, AttributeError):
+        warnings.warn(f"{path} holds no block sizes; they are found anew", stacklevel=3)
+        return {}
+
+
+def _write(path: Path, known: dict[str, Blocks]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        json.dump({key: blocks._asdict() for key, blocks in known.items()}, file, indent=1)
