@@ -7,6 +7,8 @@ without a GPU it says so and ends with code 2. A wrong product ends it with code
 """
 
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +19,29 @@ import numpy as np
 
 from benchmarks._harness import environment, options, publish, table
 from quincunx.kernels import packing, trellis_codes
+from quincunx.kernels.e8p_matmul.reference import WIDTHS
+from quincunx.kernels.e8p_matmul.reference import e8p_matmul as e8p_plain
+from quincunx.kernels.grid_matmul.reference import grid_matmul as grid_plain
 
 SHAPES = ((4096, 4096), (4096, 14336), (8192, 28672))
-BITS, BATCHES, CODES = (2, 3, 4), (1, 256), ("mul1", "hyb", "3inst")
+BATCHES = (1, 256)
+TIMED = (
+    *((code, bits) for code in ("mul1", "hyb", "3inst") for bits in (2, 3, 4)),
+    ("e8p", 2),
+    ("grid", 4),
+)
+RATIO = 1.75  # of stages of E8P: any will do
 CHECKED = ((256, 512), (100, 333))  # shapes; the second is not made of whole tiles
 BOUNDS = {"float32": 1e-5, "float16": 2**-10, "bfloat16": 2**-7}
 CACHE = 256 << 20  # bytes of weights that a timed loop walks through: more than any cache
 
 TEXT = """
-On {device}. Products y = W x with random codes and tiles of 32 x 8; inputs in bfloat16. Times are
-medians of replays of a CUDA graph that holds {loops} or more calls, each with other weights, so
-that weights come from memory and launches do not count; microseconds a call, the parts' sum and
-the scales included. *torch* is its product with bfloat16 weights, timed likewise in the same run.
-*GB/s* counts the bytes of the codes. A device-to-device copy moved {copied:.2f} TB/s, reads and
-writes counted.
+On {device}. Products y = W x with random codes, those of trellises in tiles of 32 x 8; inputs in
+bfloat16. Times are medians of replays of a CUDA graph that holds {loops} or more calls, each with
+other weights, so that weights come from memory and launches do not count; microseconds a call, the
+parts' sum and the scales included. *torch* is its product with bfloat16 weights, timed likewise in
+the same run. *GB/s* counts the bytes of the codes. A device-to-device copy moved {copied:.2f} TB/s,
+reads and writes counted.
 
 Before that {checked} products were compared with decoded weights, all codes among them: the
 largest differences are {worst} of sum |w| |x|.
@@ -40,7 +51,7 @@ largest differences are {worst} of sum |w| |x|.
 
 
 def main() -> int:
-    given = options(__doc__.splitlines()[0], "one shape, k = 2, mul1 only").parse_args()
+    given = options(__doc__.splitlines()[0], "one shape, mul1 at k = 2 only").parse_args()
     try:
         import torch
         import triton  # noqa: F401
@@ -61,21 +72,20 @@ def main() -> int:
     for shape in SHAPES[: 1 if given.quick else None]:
         for batch in BATCHES:
             dense = torch_time(shape, batch)
-            for code in CODES[: 1 if given.quick else None]:
-                for bits in BITS[: 1 if given.quick else None]:
-                    try:
-                        ours = coded_time(shape, batch, code, bits)
-                    except Exception as error:  # the other cases still count
-                        print(f"{shape} {batch} {code} {bits}: {error!r}", file=sys.stderr)
-                        ours = float("nan")
-                    rate = shape[0] * shape[1] * bits / 8 / ours / 1e9
-                    name = f"{shape[0]} x {shape[1]}"
-                    rows.append((
-                        name, batch, code, bits, f"{ours * 1e6:.1f}", f"{dense * 1e6:.1f}",
-                        f"{dense / ours:.2f}", f"{rate:.0f}",
-                    ))  # fmt: skip
-                    data[f"{name}, rows={batch}, {code}, k={bits}"] = [ours, dense]
-                    print(*rows[-1], flush=True)
+            for code, bits in TIMED[: 1 if given.quick else None]:
+                try:
+                    ours = coded_time(shape, batch, code, bits)
+                except Exception as error:  # the other cases still count
+                    print(f"{shape} {batch} {code} {bits}: {error!r}", file=sys.stderr)
+                    ours = float("nan")
+                rate = shape[0] * shape[1] * bits / 8 / ours / 1e9
+                name = f"{shape[0]} x {shape[1]}"
+                rows.append((
+                    name, batch, code, bits, f"{ours * 1e6:.1f}", f"{dense * 1e6:.1f}",
+                    f"{dense / ours:.2f}", f"{rate:.0f}",
+                ))  # fmt: skip
+                data[f"{name}, rows={batch}, {code}, k={bits}"] = [ours, dense]
+                print(*rows[-1], flush=True)
     head = ("weights", "rows", "code", "k", "ours, us", "torch, us", "ratio", "GB/s")
     text = TEXT.format(
         device=torch.cuda.get_device_name(), loops=2, copied=copy_rate() / 1e12, checked=checked,
@@ -91,28 +101,73 @@ def check() -> tuple[int, dict[str, float]]:
     """Compare products of all codes; return how many, and the largest difference by type."""
     import torch
 
+    checked, worst = 0, dict.fromkeys(BOUNDS, 0.0)
+    for label, bits, shape, qweight, weights, product in problems():
+        scales = torch.rand(shape[0], device="cuda") + 0.5
+        for name in BOUNDS:
+            for batch in (1, 3, 8, 16, 33, 256) if bits in (2, 3) else (2, 17):
+                x = torch.randn(batch, shape[1], device="cuda").to(getattr(torch, name)) + 1
+                y = product(x, qweight, scales)
+                if not torch.equal(y, product(x, qweight, scales)):
+                    print(f"{label}, k={bits}, {batch} rows, {name}: equal calls differ")
+                    worst[name] = float("inf")
+                exact = x.double() @ weights.T * scales
+                most = x.double().abs() @ weights.T.abs() * scales
+                share = ((y.double() - exact).abs() / most).nan_to_num(nan=float("inf"))
+                if not float(share.max()) <= BOUNDS[name]:
+                    print(f"{label}, k={bits}, {batch} rows, {name}: off by {share.max():.1e}")
+                worst[name] = max(worst[name], float(share.max()))
+                checked += 1
+    return checked, worst
+
+
+def problems() -> Iterator[tuple[str, int, tuple[int, int], Any, Any, Any]]:
+    """Yield names, bits, shapes, codes, weights and products: trellises, then rows of codes."""
     from quincunx.kernels.trellis_matmul._triton import trellis_matmul
 
-    checked, worst = 0, dict.fromkeys(BOUNDS, 0.0)
     for number, code in enumerate(trellis_codes.NAMES):
         for bits in range(1, 9):
             shape, tile = CHECKED[bits % 2], ((32, 8), (16, 16))[(number + bits) // 2 % 2]
             qweight, weights = problem(shape, bits, code, tile)
-            scales = torch.rand(shape[0], device="cuda") + 0.5
             given = {"shape": shape, "bits": bits, "code": code, "tile": tile}
-            for name in BOUNDS:
-                for batch in (1, 3, 8, 16, 33, 256) if bits in (2, 3) else (2, 17):
-                    x = torch.randn(batch, shape[1], device="cuda").to(getattr(torch, name)) + 1
-                    y = trellis_matmul(x, qweight, scales, **given)
-                    if not torch.equal(y, trellis_matmul(x, qweight, scales, **given)):
-                        print(f"{code}, k={bits}, {batch} rows, {name}: equal calls differ")
-                        worst[name] = float("inf")
-                    exact = x.double() @ weights.T * scales
-                    most = x.double().abs() @ weights.T.abs() * scales
-                    share = ((y.double() - exact).abs() / most).nan_to_num(nan=float("inf"))
-                    worst[name] = max(worst[name], float(share.max()))
-                    checked += 1
-    return checked, worst
+            yield code, bits, shape, qweight, weights, partial(trellis_matmul, **given)
+    for kind, widths in (("e8p", (2, 3, 4)), ("grid", range(1, 9))):
+        for bits in widths:
+            for shape in CHECKED:
+                qweight, weights = rows_problem(shape, bits, kind)
+                yield kind, bits, shape, qweight, weights, rows_product(shape, bits, kind)
+
+
+def rows_problem(shape: tuple[int, int], bits: int, kind: str) -> tuple[Any, Any]:
+    """Return random rows of codes, and the weights they stand for in float64, on the GPU."""
+    import torch
+
+    packed = np.random.default_rng(bits).integers(0, 256, (shape[0], row_bytes(shape, bits, kind)))
+    packed = packed.astype(np.uint8)
+    one = np.eye(shape[1], dtype=np.float32)
+    if kind == "e8p":
+        weights = e8p_plain(one, packed, shape, bits=bits, ratio=RATIO).T
+    else:
+        weights = grid_plain(one, packed, shape, bits=bits).T
+    weights = torch.tensor(np.ascontiguousarray(weights), dtype=torch.float64, device="cuda")
+    return torch.tensor(packed, device="cuda"), weights
+
+
+def rows_product(shape: tuple[int, int], bits: int, kind: str) -> Any:
+    """Return the product for a kind of rows."""
+    from quincunx.kernels.e8p_matmul._triton import e8p_matmul
+    from quincunx.kernels.grid_matmul._triton import grid_matmul
+
+    if kind == "e8p":
+        return partial(e8p_matmul, shape=shape, bits=bits, ratio=RATIO)
+    return partial(grid_matmul, shape=shape, bits=bits)
+
+
+def row_bytes(shape: tuple[int, int], bits: int, kind: str) -> int:
+    """Bytes of a row of codes."""
+    if kind == "e8p":
+        return packing.row_size(-(-shape[1] // 8), WIDTHS[bits])
+    return packing.row_size(shape[1], (bits,))
 
 
 def problem(shape: tuple[int, int], bits: int, code: str, tile: tuple[int, int]) -> tuple[Any, Any]:
@@ -137,15 +192,14 @@ def coded_time(shape: tuple[int, int], batch: int, code: str, bits: int) -> floa
 
     size = shape[0] * shape[1] * bits // 8
     copies = max(2, -(-CACHE // size))
-    codes = torch.randint(
-        0, 256, (copies, shape[0] // 32, shape[1] // 8 * 32 * bits),
-        dtype=torch.uint8, device="cuda",
-    )  # fmt: skip
+    rows = (shape[0] // 32, shape[1] // 8 * 32 * bits)
+    product = partial(trellis_matmul, shape=shape, bits=bits, code=code)
+    if code in ("e8p", "grid"):
+        rows, product = (shape[0], row_bytes(shape, bits, code)), rows_product(shape, bits, code)
+    codes = torch.randint(0, 256, (copies, *rows), dtype=torch.uint8, device="cuda")
     x = torch.randn(batch, shape[1], device="cuda", dtype=torch.bfloat16)
     scales = torch.ones(shape[0], device="cuda")
-    return replayed([
-        lambda q=q: trellis_matmul(x, q, scales, shape=shape, bits=bits, code=code) for q in codes
-    ])  # fmt: skip
+    return replayed([partial(product, x, q, scales) for q in codes])
 
 
 def torch_time(shape: tuple[int, int], batch: int) -> float:
