@@ -27,7 +27,7 @@ import triton.language as tl
 from quincunx.kernels.gpu_functions import eight, four, side_by_side, swap
 
 UNIT = tl.constexpr(32)
-UP = tl.constexpr(80)  # inputs between 1e-15 and 1e14 keep their precision
+UP = tl.constexpr(80)  # inputs between 1e-15 and 1e13 keep their precision
 SMALL = tl.constexpr(-40)  # weights are made times 2^-40, or a field's factor would be too large
 SIGNS = tl.constexpr(0x11224488)  # where four copies of a byte have each sign, below its field
 ONE = tl.constexpr(2.0**149)  # what makes 1 of the lowest bit

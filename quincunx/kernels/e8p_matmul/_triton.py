@@ -23,7 +23,7 @@ def e8p_matmul(
 ) -> Any:
     """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
-    With up to two rows of inputs in 16 bits, inputs keep their precision from 1e-15 to 1e14.
+    With up to two rows of inputs in 16 bits, inputs keep their precision from 1e-15 to 1e13.
 
     Arguments:
         x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.

@@ -22,7 +22,7 @@ def grid_matmul(
     """Return ``y[.., i] = sum_j x[.., j] W[i, j] scales[i]``.
 
     With up to two rows of inputs in 16 bits and up to four bits a weight, inputs keep their
-    precision from 1e-15 to 1e14.
+    precision from 1e-15 to 1e13.
 
     Arguments:
         x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.
