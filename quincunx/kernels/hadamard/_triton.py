@@ -22,7 +22,7 @@ from quincunx.kernels.hadamard.kronecker import Kronecker
 MOST = 1 << 14  # numbers in a tile: more take too much shared memory on some devices
 LEAST = 1 << 10  # smaller rows share a program
 MOST_ORDER = 512
-MOST_BLOCK = 64
+TALL = 512  # rows of a tile: with more, operands take too many registers
 LEAST_SIDE = 16  # of operands of tensor cores
 
 
@@ -77,23 +77,25 @@ def plan(power: int, orders: tuple[int, ...]) -> Plan | None:
     return min(found)[1] if found else None
 
 
-def _way(power: int, orders: tuple[int, ...], small: int, raised: int) -> tuple[int, Plan] | None:
+def _way(
+    power: int, orders: tuple[int, ...], small: int, raised: int
+) -> tuple[tuple[bool, int], Plan] | None:
     """Return a plan and what it costs, if it fits."""
     order = raised * math.prod(orders[small:])
     tall = power // raised * math.prod(width(k) for k in orders[:small])
-    block = min(width(order), MOST_BLOCK, MOST // tall)
+    block = min(width(order), MOST // tall, 128 if tall <= 64 else 64)
     if order > MOST_ORDER or block < LEAST_SIDE:
         return None
     rows = max(1, LEAST_SIDE // tall, LEAST // (tall * block))
-    chunk = min(LEAST_SIDE if order <= LEAST_SIDE else 2 * LEAST_SIDE, MOST // tall)
+    narrow = order <= LEAST_SIDE or (tall > TALL // 2 and (order > 2 * LEAST_SIDE or small))
+    chunk = LEAST_SIDE if narrow else 2 * LEAST_SIDE
     whole = -(-order // block) * block
     cost = tall * whole * (-(-order // chunk) * chunk + sum(width(k) for k in orders[:small]))
-    share = warps(rows * tall * block)
-    if tall >= 1024:  # operands of three parts, beside the sums, do not fit 16 warps' registers
-        share = 8
-    stages = 3 if tall <= 256 else 1  # what is loaded ahead takes registers and shared memory
-    power //= raised
-    return cost, Plan(power, small, raised, order, block, chunk, rows, share, stages)
+    # Warps beside each other would cut up the same inputs; 16 of them have few registers each.
+    share = min(16, max(2, rows * tall // 16), max(4, rows * tall * block // 1024))
+    stages = 3 if tall <= 64 else 1  # what is loaded ahead takes registers and shared memory
+    way = Plan(power // raised, small, raised, order, block, chunk, rows, share, stages)
+    return (tall > TALL, cost), way
 
 
 def warps(size: int) -> int:

@@ -142,11 +142,12 @@ def on_kernel(x: Array, n: int) -> Kronecker | None:
     way = factors(n)
     if way.odd > MOST_DENSE or not serves(x, way.power, (way.odd,) * (way.odd > 1) + way.cores):
         return None
-    return _kronecker(n)
+    return kronecker(n)
 
 
 @cache
-def _kronecker(n: int) -> Kronecker:
+def kronecker(n: int) -> Kronecker:
+    """Return the matrix of size n by its factors; an odd one is written out, however large."""
     way = factors(n)
     odd = (_dense(way.odd),) if way.odd > 1 else ()
     cores = tuple(hadamard_matrix(order) for order in way.cores)
