@@ -76,6 +76,26 @@ def test_tuned_signs_get_gradients_and_undo_multiplies_by_the_transposed():
     np.testing.assert_allclose(tuned.grad, expected.detach(), atol=1e-13)
 
 
+@pytest.mark.parametrize("n", [64, 60, 101])
+def test_vectors_and_types_around_a_transform(n):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(n)
+    x, factor, bias = rng.normal(size=(3, n)), rng.uniform(0.5, 2, n), rng.normal(size=n)
+    V = RandomHadamard(n, seed=1)
+    applied, undone = V.apply(x / factor), V.undo(x * factor) + bias
+    np.testing.assert_array_equal(V.apply(x, divisor=factor), applied)
+    np.testing.assert_array_equal(V.undo(x, factor=factor, bias=bias), undone)
+    np.testing.assert_array_equal(V.undo(x, factor=np.array([2.0])), V.undo(2 * x))
+    assert V.apply(x, dtype=np.float32).dtype == np.float32
+    half = torch.asarray(x).to(torch.bfloat16)
+    got = V.apply(half, divisor=torch.asarray(factor), dtype=torch.float16)
+    expected = V.apply(half.float() / torch.asarray(factor, dtype=torch.float32))
+    assert torch.equal(got, expected.half())  # 32 bits between the two types
+    assert V.undo(half, bias=half[0], dtype=torch.bfloat16).dtype == torch.bfloat16
+    with pytest.raises(ModelError, match="bfloat16"):
+        V.apply(half)
+
+
 def test_the_same_seed_makes_the_same_matrix_and_another_does_not():
     first, again, other = (matrix_of(RandomHadamard(60, seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

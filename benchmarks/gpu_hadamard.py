@@ -1,0 +1,153 @@
+"""Fused transforms on a GPU: right first, then timed against a copy and a dense product.
+
+    python -m benchmarks.gpu_hadamard [--quick] [--note TEXT]
+
+Writes ``benchmarks/results/gpu-hadamard.md`` and ``.json``. Needs a GPU of NVIDIA, torch and
+Triton; without a GPU it says so and ends with code 2. A wrong transform ends it with code 1, before
+any time is taken.
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+# Also when run as a file, from a package that is installed without its repository.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from benchmarks._harness import environment, options, publish, table
+from benchmarks.gpu_matmul import copy_rate, replayed
+from quincunx.solvers.linalg import RandomHadamard
+from quincunx.solvers.linalg.flat import flat
+
+SIZES = (2048, 4096, 5120, 8192, 11008, 13824, 14336, 18944, 28672)
+CHECKED = (1, 2, 7, 12, 60, 96, 101, 560, 804, 1000, 4099, 14784, 29568, 32768, 53248, *SIZES)
+BATCHES = (1, 8, 256, 4096)
+# What a number may be off by: in shares of sum |Q| |x|, and of itself.
+SINGLE = 2e-6
+ROUNDED = {"float32": 0.0, "float16": 2**-11, "bfloat16": 2**-8}
+CACHE = 256 << 20  # bytes that a timed loop walks through: more than any cache
+MOST_CALLS = 4096  # of a graph
+MOST_DENSE = 16384  # beyond, the dense matrix is not made
+
+TEXT = """
+On {device}. *apply* multiplies bfloat16 by signs and the matrix, *undo* by the transposed matrix
+and signs and adds a bias, both to bfloat16 and in one launch. Times are medians of replays of a
+CUDA graph that holds 2 to 4096 calls, each with other inputs, so that launches do not count and
+inputs come from memory, but for one row and few, which stay in the cache; microseconds a call.
+*copy* is torch's copy of the same bytes, *dense* its product with the matrix in bfloat16, timed
+likewise in the same run. A large copy within the device moved {copied:.2f} TB/s, reads and writes
+counted.
+
+Before that {checked} transforms were compared with products of float64: beyond what rounding to the
+results' type explains, the largest difference was {worst:.1e} of sum |Q| |x|.
+
+{table}
+"""
+
+
+def main() -> int:
+    given = options(__doc__.splitlines()[0], "two sizes only").parse_args()
+    try:
+        import torch
+        import triton  # noqa: F401
+    except ImportError as error:
+        print(f"This benchmark needs torch and triton: {error}.", file=sys.stderr)
+        return 2
+    if not torch.cuda.is_available() or torch.version.hip is not None:
+        print("This benchmark needs a GPU of NVIDIA; torch finds none here.", file=sys.stderr)
+        return 2
+    where = environment(("quincunx", "torch", "triton"))
+    checked, worst = check()
+    print(f"{checked} transforms checked; the largest difference is {worst:.1e}", flush=True)
+    if not worst <= SINGLE:
+        print("Wrong beyond what rounding explains; nothing is timed.", file=sys.stderr)
+        return 1
+    rows, data = [], {}
+    for n in SIZES[1:6:4] if given.quick else SIZES:
+        for batch in BATCHES:
+            try:
+                found = times(n, batch)
+            except Exception as error:  # the other cases still count
+                print(f"{n} {batch}: {error!r}", file=sys.stderr)
+                continue
+            us = {name: "" if t is None else f"{t * 1e6:.2f}" for name, t in found.items()}
+            dense = "" if found["dense"] is None else f"{found['dense'] / found['apply']:.1f}"
+            rows.append((
+                n, batch, *us.values(), f"{found['apply'] / found['copy']:.2f}", dense,
+                f"{4 * n * batch / found['apply'] / 1e9:.0f}",
+            ))  # fmt: skip
+            data[f"{n}, rows={batch}"] = found
+            print(*rows[-1], flush=True)
+    head = (
+        "n", "rows", "apply, us", "undo, us", "copy, us", "dense, us", "apply / copy",
+        "dense / apply", "GB/s",
+    )  # fmt: skip
+    text = TEXT.format(
+        device=torch.cuda.get_device_name(), copied=copy_rate() / 1e12, checked=checked,
+        worst=worst, table=table(head, rows),
+    )  # fmt: skip
+    data = {"device": torch.cuda.get_device_name(), "seconds": data, "worst": worst}
+    publish("gpu_hadamard", "Fused transforms on a GPU", given, where, [text], data)
+    return 0
+
+
+def check() -> tuple[int, float]:
+    """Compare transforms of all sizes and types; return how many, and the largest difference."""
+    import torch
+
+    checked, worst = 0, 0.0
+    for n in CHECKED:
+        V = RandomHadamard(n, seed=n)
+        factor, bias = torch.rand(n, device="cuda") + 0.5, torch.randn(n, device="cuda")
+        for rows in (1, 3, 33):
+            for name in ROUNDED:
+                dtype = getattr(torch, name)
+                x = (torch.randn(rows, n, device="cuda") + 1).to(dtype)
+                for divisor in (None, factor):
+                    got = V.apply(x, divisor=divisor, dtype=dtype)
+                    assert torch.equal(got, V.apply(x, divisor=divisor, dtype=dtype)), "they differ"
+                    given = x.double() if divisor is None else x.double() / divisor.double()
+                    share = beyond(got, V.apply(given), given)
+                    checked, worst = checked + 1, max(worst, share)
+                got = V.undo(x, factor=factor, bias=bias, dtype=dtype)
+                given = x.double() * factor.double()
+                share = beyond(got, V.undo(given) + bias.double(), given, bias)
+                checked, worst = checked + 1, max(worst, share)
+    return checked, worst
+
+
+def beyond(got: Any, expected: Any, given: Any, bias: Any = 0) -> float:
+    """The largest difference that rounding of results does not explain, as a share."""
+    n = expected.shape[-1]
+    most = given.abs().sum(-1, keepdim=True) / math.sqrt(n) + abs(bias)
+    rounded = ROUNDED[str(got.dtype).removeprefix("torch.")] * expected.abs()
+    wrong = (got.double() - expected).abs() - rounded
+    return float((wrong / most).nan_to_num(nan=float("inf")).max())
+
+
+def times(n: int, batch: int) -> dict[str, float | None]:
+    """Seconds of a call, by what is done."""
+    import torch
+
+    V = RandomHadamard(n, seed=1)
+    copies = min(MOST_CALLS, max(2, -(-CACHE // (4 * n * batch))))
+    x = torch.randn(copies, batch, n, device="cuda").to(torch.bfloat16)
+    bias = torch.randn(n, device="cuda", dtype=torch.bfloat16)
+    y = torch.empty_like(x)
+    found: dict[str, float | None] = {
+        "apply": replayed([lambda v=v: V.apply(v, dtype=v.dtype) for v in x]),
+        "undo": replayed([lambda v=v: V.undo(v, bias=bias, dtype=v.dtype) for v in x]),
+        "copy": replayed([lambda v=v, w=w: w.copy_(v) for v, w in zip(x, y, strict=True)]),
+        "dense": None,
+    }
+    if n <= MOST_DENSE:
+        matrix = torch.tensor(flat(np.eye(n, dtype=np.float32)), device="cuda").to(x.dtype)
+        found["dense"] = replayed([lambda v=v: v @ matrix for v in x])
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
