@@ -1,10 +1,15 @@
 """Kronecker products with Sylvester's matrix on a GPU: how rows are cut up, and the launch.
 
-One launch reads inputs once and writes outputs once where a program holds a row: powers of two up
-to 16384, and these times a matrix of order up to 64. Wider matrices are cut into blocks of outputs,
-a program each, which read the same inputs at the same time, so that all but the first find them in
-cache. Up to 512 columns of the matrix are served, with the upper stages of Sylvester's matrix among
-them where a tile would be too large; then the plan is None, and plain steps are needed.
+There is one launch. A tile has at most 2^14 numbers, so that one program makes a row's outputs of
+powers of two up to 16384 and, say, of 256 x 20 and 512 x 28. Else the outputs are cut into blocks
+along the last matrix, a program each, which read the same row at the same time, so that all but
+the first find it in cache: 64 x 172 takes two, 8 x 12 x 12 x 12 three, with the last two matrices
+made one of order 144, and 1024 x 28 two, as 512 x 56, a stage of Sylvester's matrix with the last.
+
+The last matrix may have an order up to 512. What does not fit so has no plan, and goes by plain
+steps: odd factors that are wide and go by FFT, and sizes beyond some hundred thousand. A few sizes
+with several matrices, 17920 and 29568 among them, have tiles taller than 512, with which single
+precision inputs spill a few registers.
 """
 
 from __future__ import annotations
