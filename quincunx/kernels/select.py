@@ -22,10 +22,14 @@ def shared(array: Any) -> NDArray[Any] | None:
     return None
 
 
+def on_gpu(array: Any) -> bool:
+    """Say whether an array is a torch tensor on a GPU."""
+    return type(array).__module__.partition(".")[0] == "torch" and bool(array.is_cuda)
+
+
 def launches(array: Any) -> bool:
-    """Say whether programs of Triton serve an array: a torch tensor on a GPU, with Triton there."""
-    is_torch = type(array).__module__.partition(".")[0] == "torch"
-    return is_torch and bool(array.is_cuda) and _has_triton()
+    """Say whether programs of Triton serve an array: it is on a GPU, and Triton is there."""
+    return on_gpu(array) and _has_triton()
 
 
 @cache

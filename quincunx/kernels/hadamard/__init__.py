@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 from quincunx.kernels.hadamard.kronecker import Kronecker
+from quincunx.kernels.select import launches
 
-__all__ = ["Kronecker", "kept", "on_gpu", "random_hadamard", "serves"]
-
-
-def on_gpu(x: Any) -> bool:
-    """Say whether an array is a torch tensor on a GPU."""
-    return type(x).__module__.partition(".")[0] == "torch" and bool(x.is_cuda)
+__all__ = ["Kronecker", "kept", "random_hadamard", "serves"]
 
 
 @cache
@@ -40,19 +35,12 @@ def serves(x: Any, power: int, orders: tuple[int, ...]) -> bool:
     """Say whether :func:`random_hadamard` takes an array, and a product of factors of such orders.
 
     Arguments:
-        x: of any library; taken are torch tensors of up to 32 bits on a GPU of NVIDIA.
+        x: of any library; taken are torch tensors of up to 32 bits on a GPU.
         power: of two.
         orders: of the other matrices.
     """
-    narrow = on_gpu(x) and x.dtype.is_floating_point and x.dtype.itemsize in (2, 4)
-    return narrow and _has_triton() and _fits(power, orders)
-
-
-@cache
-def _has_triton() -> bool:
-    import torch
-
-    return find_spec("triton") is not None and torch.version.cuda is not None
+    narrow = launches(x) and x.dtype.is_floating_point and x.dtype.itemsize in (2, 4)
+    return narrow and _fits(power, orders)
 
 
 @cache

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from quincunx._errors import ModelError
 from quincunx._types import Array
 from quincunx.kernels import trellis_codes
-from quincunx.kernels.select import copied
+from quincunx.kernels.select import copied, launches
 from quincunx.kernels.threads import in_rows
 from quincunx.kernels.viterbi import _triton as gpu
 
@@ -152,8 +151,7 @@ def viterbi(x: Array, trellis: Bitshift, *, search: Search = "paper") -> Paths:
 
 def _on_gpu(x: Array, trellis: Bitshift) -> bool:
     """Say whether x is where Triton's search runs, and it serves this trellis."""
-    here = getattr(x.device, "type", "") == "cuda" and find_spec("triton") is not None
-    return here and gpu.fits(trellis.state_bits, trellis.shift)
+    return launches(x) and gpu.fits(trellis.state_bits, trellis.shift)
 
 
 def _checked_steps(xp: Any, x: Array, trellis: Bitshift) -> int:
