@@ -7,9 +7,10 @@ the first find it in cache: 64 x 172 takes two, 8 x 12 x 12 x 12 three, with the
 made one of order 144, and 1024 x 28 two, as 512 x 56, a stage of Sylvester's matrix with the last.
 
 The last matrix may have an order up to 512. What does not fit so has no plan, and goes by plain
-steps: odd factors that are wide and go by FFT, and sizes beyond some hundred thousand. A few sizes
-with several matrices, 17920 and 29568 among them, have tiles taller than 512, with which single
-precision inputs spill a few registers.
+steps: odd factors above 512, by FFT, several wide matrices, and sizes of hundreds of thousands; of
+the multiples of 64 up to 65536 that is a quarter, the least 12864. A few sizes with several
+matrices, 17920 and 29568 among them, have tiles taller than 512, with which inputs in single
+precision, or divided, spill a few registers.
 """
 
 from __future__ import annotations
