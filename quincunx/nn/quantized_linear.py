@@ -196,11 +196,12 @@ class QuantizedLinear(torch.nn.Module):
             return RandomHadamard(n, seed, getattr(self, f"{side}_signs", None))
         if self.coding.transform == "none":
             return None
-        if side not in self._orders:
-            first, second = permutations(n, seed)
-            self._orders[side] = torch.from_numpy(first), torch.from_numpy(second)
         left, right = getattr(self, f"{side}_left"), getattr(self, f"{side}_right")
-        return KroneckerOrthogonal(left, right, *self._orders[side])
+        orders = self._orders.get(side)
+        if orders is None or orders[0].device != left.device:
+            first, second = (torch.from_numpy(p).to(left.device) for p in permutations(n, seed))
+            orders = self._orders[side] = first, second
+        return KroneckerOrthogonal(left, right, *orders)
 
     def points(self) -> torch.Tensor:
         """Decode W~ without its scales, float32 [m, n]."""
