@@ -128,14 +128,15 @@ def measured(
     dtype: str = "float16",
     architecture: int = ARCHITECTURE,
     tile: tuple[int, int] = TILE,
+    load: str = "units",
 ) -> dict[str, Any]:
-    """Compile the kernel that a product would launch, and count."""
+    """Compile the kernel that a product would launch, and count; ``load`` is of rows of codes."""
     import triton
 
     few = batch <= FEW
     if code in ROWS:
-        blocks = gpu_rows.chosen(batch, dtype)
-        kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks)
+        blocks = gpu_rows.chosen(batch, dtype, int(bits))
+        kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks, load)
         weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
     else:
         blocks = trellis.chosen(batch, dtype)
@@ -202,7 +203,7 @@ def compiled_rows(
     dtype: str,
     architecture: int,
     blocks: Blocks,
-    load: str = "units",
+    load: str,
 ) -> tuple[Any, dict[str, Any]]:
     """Compile likewise for what is coded row by row."""
     from quincunx.kernels import gpu_row_kernels

@@ -132,7 +132,7 @@ def _usual(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> Blocks:
     name = str(dtype).removeprefix("torch.")
     if layer.coding.codebook == "trellis":
         return trellis.chosen(rows, name)
-    return gpu_rows.chosen(rows, name, layer.out_features)
+    return gpu_rows.chosen(rows, name, int(layer.coding.bits), layer.out_features)
 
 
 def _key(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> str:

@@ -85,7 +85,7 @@ def multiplied(
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
     numbers = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, numbers, m)
+    blocks = blocks or chosen(batch, numbers, bits, m)
     few, units = blocks.along == 0, -(-n // UNIT)
     if few and batch > FEW:
         raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
@@ -121,15 +121,22 @@ def multiplied(
     return y.reshape(*x.shape[:-1], m)
 
 
-def chosen(batch: int, dtype: str, m: int = 1 << 14) -> Blocks:
-    """Return how a product with so many rows of inputs of a type, and m outputs, is cut up."""
+def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14) -> Blocks:
+    """Return how a product is cut up.
+
+    Arguments:
+        batch: rows of inputs.
+        dtype: theirs.
+        bits: a weight.
+        m: outputs.
+    """
     if batch > FEW:
         if dtype == "float32":
             return SINGLE
         return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
-    # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs;
-    # and a GPU wants many programs.
-    height = 8 if batch <= FOLDED_ROWS and m > 1 << 12 else 4
+    # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs
+    # and its words, for which registers must do; and a GPU wants many programs.
+    height = 8 if batch <= FOLDED_ROWS and bits <= FOLDED_BITS and m > 1 << 12 else 4
     return Blocks(warps=2, height=height, along=0, batch=batch, programs=256)
 
 
@@ -186,7 +193,7 @@ def fields() -> np.ndarray[Any, np.dtype[np.uint32]]:
     """Return the table's words, uint32 [512].
 
     A coordinate's field has three bits and begins where the copy of a byte of signs, each eight
-    bits further than the one before, has its sign: see :mod:`quincunx.kernels.gpu_row_kernels`.
+    bits further than the one before, has its sign: see :mod:`quincunx.kernels.gpu_row_fields`.
     """
     at = np.array([24 - 8 * (i // 2) + SIGN_BIT[i] for i in range(8)])
     rows = np.array(absolute_rows())
