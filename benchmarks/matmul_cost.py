@@ -135,7 +135,7 @@ def measured(
 
     few = batch <= FEW
     if code in ROWS:
-        blocks = gpu_rows.chosen(batch, dtype, int(bits))
+        blocks = gpu_rows.chosen(batch, dtype, int(bits), load)
         kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks, load)
         weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
     else:
@@ -216,9 +216,9 @@ def compiled_rows(
         "scales_ptr": "*fp32",
         "out_ptr": TYPES[dtype],
         "ratio": "fp32",
-        **dict.fromkeys(("batch", "m", "n", "size", "part"), "i32"),
+        **dict.fromkeys(("batch", "m", "units", "size", "part"), "i32"),
     }
-    odd = ("ratio", "batch") if load == "units" else ("ratio", "batch", "m", "n", "size")
+    odd = ("ratio", "batch") if load == "units" else ("ratio", "batch", "m", "size")
     kernel = gpu_row_kernels.vector if batch <= FEW else gpu_row_kernels.matrix
     return assembled(kernel, signature, shape, odd, architecture, blocks.warps), shape
 

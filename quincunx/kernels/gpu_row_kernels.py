@@ -67,18 +67,13 @@ def _words(
     return words
 
 
-def _inputs(
-    x_ptr: tl.tensor, at: tl.tensor, inside: tl.tensor, width: tl.tensor, WHOLE: tl.constexpr
-) -> tl.tensor:
+def _inputs(x_ptr: tl.tensor, at: tl.tensor, inside: tl.tensor) -> tl.tensor:
     """Eight consecutive inputs, float32, by loads of 16 bytes; 0 where they are not inside."""
     WIDE: tl.constexpr = 4 if x_ptr.dtype.element_ty == tl.float32 else 8
     found = ()
     for piece in tl.static_range(8 // WIDE):
         place = at[:, None] + (WIDE * piece + tl.arange(0, WIDE)[None, :])
-        mask = inside[:, None]
-        if not WHOLE:
-            mask = mask & (place < width)
-        x = tl.load(x_ptr + place, mask=mask, other=0.0).to(tl.float32)
+        x = tl.load(x_ptr + place, mask=inside[:, None], other=0.0).to(tl.float32)
         found = found + (four(x) if WIDE == 4 else eight(x))
     return found
 
@@ -91,7 +86,7 @@ def _sum_of_eight(x: tl.tensor, FIRST: tl.constexpr) -> tl.tensor:
 
 def _vector(
     x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, scales_ptr: tl.tensor,
-    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, n: tl.tensor,
+    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, units: tl.tensor,
     size: tl.tensor, part: tl.tensor,
     KIND: tl.constexpr, BITS: tl.constexpr, LOAD: tl.constexpr, ASM: tl.constexpr,
     FOLD: tl.constexpr, BATCH: tl.constexpr, ROWS: tl.constexpr, THREADS: tl.constexpr,
@@ -100,7 +95,7 @@ def _vector(
     """Multiply some rows of W, a part of their columns, with up to 8 rows of inputs.
 
     Arguments, the first five addresses:
-        x_ptr: [batch, n].
+        x_ptr: [batch, 32 units].
         words_ptr: int32 or uint8 [m, size].
         table_ptr: int32 [512], fields of rows of E8P, and of points of E81B; or nothing.
         scales_ptr: float32 [1] or [m].
@@ -108,12 +103,12 @@ def _vector(
         ratio: 1 / ratio of E8P's stages.
         batch: rows of inputs.
         m: rows of W.
-        n: columns of W; whole units with LOAD "units".
+        units: of a row, the last filled up where W has fewer columns.
         size: words, with LOAD "bytes" bytes, of a row.
         part: units of a program, a multiple of THREADS.
         KIND: "e8p" or "grid".
         BITS: a weight.
-        LOAD: "units", "words" or "bytes": what may be read at once.
+        LOAD: "units", of which a row has whole ones, "words" or "bytes": what may be read at once.
         ASM: inline assembly.
         FOLD: fields are multiplied as they are, and corrected by sums of inputs.
         BATCH: batch or more, 1, 2, 4 or 8.
@@ -125,9 +120,8 @@ def _vector(
     TWO: tl.constexpr = FOLD and KIND == "e8p" and BITS > 2
     SWAP: tl.constexpr = KIND == "grid" and 8 % BITS != 0
     lane = tl.arange(0, THREADS)
-    units = tl.cdiv(n, UNIT)
+    width = units * UNIT
     if LOAD == "units":
-        n = units * UNIT
         size = units * BITS
     first_row = tl.program_id(0) * ROWS
     first = tl.program_id(1) * part
@@ -149,8 +143,8 @@ def _vector(
         for g in tl.static_range(4):
             x = ()
             for b in tl.static_range(BATCH):
-                line = x_ptr + tl.minimum(b, batch - 1).to(tl.int64) * n
-                x = x + load_inputs(line, unit * UNIT + 8 * g, inside, n, LOAD == "units")
+                line = x_ptr + tl.minimum(b, batch - 1).to(tl.int64) * width
+                x = x + load_inputs(line, unit * UNIT + 8 * g, inside)
             if FOLD:
                 eights = ()
                 more = ()
@@ -215,7 +209,7 @@ def _vector(
 
 def _matrix(
     x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, scales_ptr: tl.tensor,
-    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, n: tl.tensor,
+    out_ptr: tl.tensor, ratio: tl.tensor, batch: tl.tensor, m: tl.tensor, units: tl.tensor,
     size: tl.tensor, part: tl.tensor,
     KIND: tl.constexpr, BITS: tl.constexpr, LOAD: tl.constexpr, ASM: tl.constexpr,
     WIDEN: tl.constexpr, BATCH: tl.constexpr, HEIGHT: tl.constexpr, ALONG: tl.constexpr,
@@ -234,16 +228,15 @@ def _matrix(
     TYPE: tl.constexpr = x_ptr.dtype.element_ty
     SWAP: tl.constexpr = KIND == "grid" and 8 % BITS != 0
     UNITS: tl.constexpr = ALONG // UNIT
-    units = tl.cdiv(n, UNIT)
+    width = units * UNIT
     if LOAD == "units":
-        n = units * UNIT
         size = units * BITS
     place = tl.arange(0, HEIGHT * UNITS)
     row = tl.minimum(tl.program_id(0) * HEIGHT + place // UNITS, m - 1)
     words_ptr += row.to(tl.int64) * size
     b = tl.program_id(1) * BATCH + tl.arange(0, BATCH)
     column = tl.arange(0, ALONG)
-    x_ptr += b.to(tl.int64)[:, None] * n
+    x_ptr += b.to(tl.int64)[:, None] * width
     sums = tl.zeros([HEIGHT, BATCH], tl.float32)
     first = tl.program_id(2) * part
     for start in range(first, tl.minimum(first + part, units), UNITS):
@@ -260,7 +253,7 @@ def _matrix(
                 weights = weights + (values[i].to(TYPE),)
         weights = tl.reshape(side_by_side(weights, UNIT), [HEIGHT, ALONG])
         at = start * UNIT + column
-        x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < n)[None, :], 0.0)
+        x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < width)[None, :], 0.0)
         if TYPE == tl.float32:
             sums = tl.dot(weights, tl.trans(x), sums, input_precision="tf32x3")
         elif WIDEN:

@@ -81,12 +81,13 @@ def multiplied(
     y = torch.empty((batch, m), dtype=dtype or x.dtype, device=x.device)
     if batch == 0 or m == 0:
         return y.reshape(*x.shape[:-1], m)
-    flat, qweight = in_a_row(flat, n), qweight.contiguous()
+    units = -(-n // UNIT)
+    flat, qweight = in_a_row(flat, units * UNIT), qweight.contiguous()
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
     numbers = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, numbers, bits, m)
-    few, units = blocks.along == 0, -(-n // UNIT)
+    blocks = blocks or chosen(batch, numbers, bits, load, m)
+    few = blocks.along == 0
     if few and batch > FEW:
         raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
     step = 32 * blocks.warps if few else blocks.along // UNIT
@@ -111,7 +112,7 @@ def multiplied(
     with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
         kernel[grid](
             flat, words, _table(kind, str(x.device)), scales, room, 1.0 / float(ratio),
-            batch, m, n, words.shape[1], part, **options, **fused,
+            batch, m, units, words.shape[1], part, **options, **fused,
         )  # fmt: skip
         if parts > 1:
             finish[(-(-m // 256), batch)](
@@ -121,13 +122,14 @@ def multiplied(
     return y.reshape(*x.shape[:-1], m)
 
 
-def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14) -> Blocks:
+def chosen(batch: int, dtype: str, bits: int, load: str = "units", m: int = 1 << 14) -> Blocks:
     """Return how a product is cut up.
 
     Arguments:
         batch: rows of inputs.
         dtype: theirs.
         bits: a weight.
+        load: as :func:`loads` says.
         m: outputs.
     """
     if batch > FEW:
@@ -137,6 +139,7 @@ def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14) -> Blocks:
     # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs
     # and its words, for which registers must do; and a GPU wants many programs.
     height = 8 if batch <= FOLDED_ROWS and bits <= FOLDED_BITS and m > 1 << 12 else 4
+    height = 2 if load == "bytes" else height
     return Blocks(warps=2, height=height, along=0, batch=batch, programs=256)
 
 
