@@ -12,8 +12,9 @@ are, and the middle of the fields is corrected by the sum of the inputs.
 
 E8P: coordinate i's field holds 3.5 + s r, with r the absolute value of the code's row and s its
 sign, which turns over with all three bits. The mask that does so is made of four copies of the byte
-of signs: one bit of each sign is kept, where a product with 7 spreads it over its field. The move by 1/4, and the sign that shares its bit, follow the signs' parity. A point of E81B
-is a word of the same form, of which the lowest bit says that all coordinates are halves.
+of signs: one bit of each sign is kept, where a product with 7 spreads it over its field. The move
+by 1/4, and the sign that shares its bit, follow the signs' parity. A point of E81B is a word of the
+same form, of which the lowest bit says that all coordinates are halves.
 """
 
 # Tuples grow by addition: Triton unpacks none within another, and mypy wants one length.
