@@ -135,7 +135,7 @@ def measured(
 
     few = batch <= FEW
     if code in ROWS:
-        blocks = gpu_rows.chosen(batch, dtype, int(bits), load)
+        blocks = gpu_rows.chosen(batch, dtype, int(bits), load=load)
         kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks, load)
         weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
     else:

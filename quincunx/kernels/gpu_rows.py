@@ -86,7 +86,7 @@ def multiplied(
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
     numbers = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, numbers, bits, load, m)
+    blocks = blocks or chosen(batch, numbers, bits, m, load)
     few = blocks.along == 0
     if few and batch > FEW:
         raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
@@ -122,15 +122,15 @@ def multiplied(
     return y.reshape(*x.shape[:-1], m)
 
 
-def chosen(batch: int, dtype: str, bits: int, load: str = "units", m: int = 1 << 14) -> Blocks:
+def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14, load: str = "units") -> Blocks:
     """Return how a product is cut up.
 
     Arguments:
         batch: rows of inputs.
         dtype: theirs.
         bits: a weight.
-        load: as :func:`loads` says.
         m: outputs.
+        load: as :func:`loads` says.
     """
     if batch > FEW:
         if dtype == "float32":
