@@ -86,8 +86,8 @@ def _finish(
         EACH: a scale an output.
         BLOCK: outputs of a program.
     """
-    row = tl.program_id(1).to(tl.int64)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(0).to(tl.int64)  # a grid's other sides end at 65535
+    place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = place < m
     total = tl.zeros([BLOCK], tl.float32)
     for part in range(parts):

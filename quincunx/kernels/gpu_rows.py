@@ -115,7 +115,7 @@ def multiplied(
             batch, m, units, words.shape[1], part, **options, **fused,
         )  # fmt: skip
         if parts > 1:
-            finish[(-(-m // 256), batch)](
+            finish[(batch, -(-m // 256))](
                 room, scales, y, parts, batch, m, m,
                 EACH=options["EACH"], BLOCK=256, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip

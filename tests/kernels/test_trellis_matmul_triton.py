@@ -146,6 +146,29 @@ def test_what_does_not_fit_is_refused():
             trellis_matmul(**arguments)
 
 
+def test_the_last_step_takes_any_number_of_rows(monkeypatch):
+    """A GPU's grid has up to 2^31 - 1 programs along its first side, and 65535 along the others."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    from quincunx.kernels import gpu_functions
+    from quincunx.kernels.trellis_matmul import _kernels
+    from quincunx.kernels.trellis_matmul._triton import trellis_matmul
+
+    grids = []
+
+    class Seen:
+        def __getitem__(self, grid):
+            return lambda *_, **__: grids.append(grid)
+
+    monkeypatch.setattr(_kernels, "matrix", Seen())
+    monkeypatch.setattr(gpu_functions, "finish", Seen())
+    qweight = torch.zeros(1, 64, dtype=torch.uint8)
+    x = torch.zeros(65536, 8, dtype=torch.float16)
+    trellis_matmul(x, qweight, torch.ones(1), shape=(32, 8), bits=2)
+    assert len(grids) == 2
+    assert all(side <= 65535 for grid in grids for side in grid[1:]), grids
+
+
 def test_byte_sums_by_assembly_and_plainly_are_equal():
     """dp4a by what it is defined as, beside the sums of two bytes at a time."""
     words = np.random.default_rng(0).integers(0, 1 << 32, 10_000, dtype=np.uint64)

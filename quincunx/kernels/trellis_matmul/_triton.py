@@ -100,7 +100,7 @@ def trellis_matmul(
             _kernels.matrix[grid](
                 flat, words, table, room, batch, rows, columns, part, **options, **fused
             )
-        finish[(-(-shape[0] // 256), batch)](
+        finish[(batch, -(-shape[0] // 256))](
             room, scales, y, parts, padded, height, shape[0],
             EACH=len(scales) > 1, BLOCK=256, num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
