@@ -12,11 +12,20 @@ import triton
 import triton.language as tl
 
 
-def _reversed(word: tl.tensor) -> tl.tensor:
-    """The word with its first byte highest; LLVM sees that this is one instruction."""
+def _reversed(word: tl.tensor, ASM: tl.constexpr) -> tl.tensor:
+    """The word with its first byte highest.
+
+    LLVM sees that the plain way is one instruction, but on sm_100 takes two words for a vector,
+    which it then cannot reverse, and ends the process.
+    """
     word = word.to(tl.uint32, bitcast=True)
-    inner = ((word & 0xFF00) << 8) | ((word >> 8) & 0xFF00)
-    return (word << 24) | inner | (word >> 24)
+    if ASM:
+        return tl.inline_asm_elementwise(
+            "prmt.b32 $0, $1, 0, 0x0123;", "=r,r", [word], tl.uint32, True, 1
+        )
+    else:
+        inner = ((word & 0xFF00) << 8) | ((word >> 8) & 0xFF00)
+        return (word << 24) | inner | (word >> 24)
 
 
 def _four(values: tl.tensor) -> tl.tensor:

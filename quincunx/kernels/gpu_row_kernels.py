@@ -20,6 +20,7 @@ UNIT = tl.constexpr(32)
 def _words(
     words_ptr: tl.tensor, unit: tl.tensor, size: tl.tensor,
     COUNT: tl.constexpr, LOAD: tl.constexpr, SPREAD: tl.constexpr, SWAP: tl.constexpr,
+    ASM: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
     """The unit's words; of those behind the row's end, any.
 
@@ -31,6 +32,7 @@ def _words(
         LOAD: as in :func:`_vector`.
         SPREAD: whether units are of several rows.
         SWAP: return words with their first byte highest.
+        ASM: inline assembly.
     """
     words = ()
     first = unit * COUNT
@@ -62,7 +64,7 @@ def _words(
     if SWAP:
         swapped = ()
         for i in tl.static_range(COUNT):
-            swapped = swapped + (swap(words[i]),)
+            swapped = swapped + (swap(words[i], ASM),)
         words = swapped
     return words
 
@@ -139,7 +141,7 @@ def _vector(
         words = ()
         for row in tl.static_range(ROWS):
             at = tl.minimum(first_row + row, m - 1).to(tl.int64) * size
-            words = words + load_words(words_ptr + at, unit, size, BITS, LOAD, False, SWAP)
+            words = words + load_words(words_ptr + at, unit, size, BITS, LOAD, False, SWAP, ASM)
         for g in tl.static_range(4):
             x = ()
             for b in tl.static_range(BATCH):
@@ -241,7 +243,7 @@ def _matrix(
     first = tl.program_id(2) * part
     for start in range(first, tl.minimum(first + part, units), UNITS):
         unit = tl.minimum(start + place % UNITS, units - 1)
-        words = load_words(words_ptr, unit, size, BITS, LOAD, True, SWAP)
+        words = load_words(words_ptr, unit, size, BITS, LOAD, True, SWAP, ASM)
         values = ()
         for g in tl.static_range(4):
             values = values + group(words, table_ptr, ratio, 0, g, KIND, BITS, ASM)

@@ -4,9 +4,6 @@ What the interpreter cannot run, inline assembly, is compiled and counted.
 """
 
 import json
-import os
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from quincunx.kernels.gpu_parts import Blocks
 from quincunx.kernels.packing import row_size, unpack_rows
 from quincunx.solvers.rounding import E8P, Grid, decode
 from quincunx.solvers.rounding.codebooks.e8p import RATIO
+from tests.fresh import fresh
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "matmul-cost.json"
@@ -182,29 +180,11 @@ def folded():
     return found
 
 
-def run(function, *given, **environment):
-    """Call a function of this module in a fresh process: the interpreter is chosen at import."""
-    code = (
-        f"import json; from {__name__} import *; from {__name__} import Blocks; "
-        f"print(json.dumps({function}(*{given!r})))"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "0", **environment},
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def found():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return run("worst", QUICK, TRITON_INTERPRET="1")
+    return fresh(__name__, "worst", QUICK, TRITON_INTERPRET="1")
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)
@@ -218,21 +198,21 @@ def test_every_width_type_and_number_of_rows(first):
     pytest.importorskip("torch")
     pytest.importorskip("triton")
     cases = FULL[first : first + 23]
-    found = run("worst", cases, TRITON_INTERPRET="1")
+    found = fresh(__name__, "worst", cases, TRITON_INTERPRET="1")
     assert not [case for case, share in zip(cases, found, strict=True) if not share <= 1]
 
 
 def test_calls_that_must_be_equal_are():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    for name, results in run("others", TRITON_INTERPRET="1").items():
+    for name, results in fresh(__name__, "others", TRITON_INTERPRET="1").items():
         assert all(results.values()), (name, results)
 
 
 def test_fields_lose_nothing_in_single_precision():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    for name, (share, *sizes) in run("folded", TRITON_INTERPRET="1").items():
+    for name, (share, *sizes) in fresh(__name__, "folded", TRITON_INTERPRET="1").items():
         # measured at most 8e-7: sums whose terms are up to 16 times the weights
         assert share <= 1e-5, name
         assert all(sizes), name
@@ -293,7 +273,7 @@ DEFAULTS = [
 
 def test_default_cases_neither_spill_nor_grow(tmp_path):
     triton = pytest.importorskip("triton")
-    found = run("costs", DEFAULTS, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", DEFAULTS, TRITON_CACHE_DIR=str(tmp_path))
     for cost in found:
         assert 0 < cost["registers"] <= 255
         assert cost["spills"] == 0
@@ -327,7 +307,7 @@ def test_every_width_compiled_without_spills(kind, bits, architecture, tmp_path)
     if architecture == 90:
         loads = product((1, 8, 16), ("words", "bytes"))
         cases += [(kind, bits, batch, "float16", 90, None, load) for batch, load in loads]
-    found = run("costs", cases, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", cases, TRITON_CACHE_DIR=str(tmp_path))
     assert not [
         case
         for case, cost in zip(cases, found, strict=True)

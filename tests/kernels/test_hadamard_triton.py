@@ -5,9 +5,6 @@ What the interpreter cannot run, products of bfloat16, is compiled and counted.
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from quincunx._errors import ModelError
 from quincunx.kernels.hadamard.reference import walsh_hadamard
 from quincunx.solvers.linalg import RandomHadamard
 from quincunx.solvers.linalg.flat import factors, flat, kronecker
+from tests.fresh import fresh
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "hadamard-cost.json"
@@ -102,26 +100,11 @@ def interpreted(indices):
     return found
 
 
-def run(function, *arguments, **environment):
-    """Call a function of this module in a fresh process: the interpreter is chosen at import."""
-    code = f"import pytest; from {__name__} import *; print(json.dumps({function}(*{arguments!r})))"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "0", **environment},
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def found():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return run("interpreted", list(range(len(CASES))), TRITON_INTERPRET="1")
+    return fresh(__name__, "interpreted", list(range(len(CASES))), TRITON_INTERPRET="1")
 
 
 def times(x, n, transposed):
@@ -293,7 +276,7 @@ def used():
 def through_solvers():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return run("used", TRITON_INTERPRET="1")
+    return fresh(__name__, "used", TRITON_INTERPRET="1")
 
 
 def test_transforms_take_the_kernel_and_say_the_same(through_solvers):
@@ -368,7 +351,7 @@ def costs(cases):
 def test_default_sizes_neither_spill_nor_grow(tmp_path):
     triton = pytest.importorskip("triton")
     cases = [(4096, "apply", 90), (5120, "undo", 90)]
-    found = run("costs", cases, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", cases, TRITON_CACHE_DIR=str(tmp_path))
     for cost in found:
         assert 0 < cost["registers"] <= 255
         assert cost["spills"] == 0
@@ -393,7 +376,7 @@ def test_every_default_size_compiled_without_spills(n, architecture, tmp_path):
     from benchmarks.hadamard_cost import USES
 
     cases = [(n, use, architecture) for use in USES]
-    found = run("costs", cases, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", cases, TRITON_CACHE_DIR=str(tmp_path))
     # For sm_100 the assembler keeps one kernel, of size 5120, to 64 registers and saves a few.
     allowed = 16 if architecture == 100 else 0
     for case, cost in zip(cases, found, strict=True):

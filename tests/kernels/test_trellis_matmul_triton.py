@@ -4,9 +4,6 @@ What the interpreter cannot run, inline assembly, is compiled and counted.
 """
 
 import json
-import os
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 
 from quincunx._errors import ModelError
 from quincunx.kernels import packing, trellis_codes
+from tests.fresh import fresh
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "matmul-cost.json"
@@ -93,26 +91,11 @@ def interpreted(indices):
     return found
 
 
-def run(function, *arguments, **environment):
-    """Call a function of this module in a fresh process: the interpreter is chosen at import."""
-    code = f"import pytest; from {__name__} import *; print(json.dumps({function}(*{arguments!r})))"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "0", **environment},
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
 def found():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return run("interpreted", list(range(len(CASES))), TRITON_INTERPRET="1")
+    return fresh(__name__, "interpreted", list(range(len(CASES))), TRITON_INTERPRET="1")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -197,7 +180,7 @@ DEFAULTS = [(code, 2, batch, "float16", 90, (32, 8)) for code in DEFAULT_CODES f
 
 def test_default_codes_neither_spill_nor_grow(tmp_path):
     triton = pytest.importorskip("triton")
-    found = run("costs", DEFAULTS, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", DEFAULTS, TRITON_CACHE_DIR=str(tmp_path))
     for cost in found:
         assert 0 < cost["registers"] <= 255
         assert cost["spills"] == 0
@@ -229,7 +212,7 @@ def test_every_code_compiled_without_spills(code, architecture, tmp_path):
         ),
         *((code, 2, batch, "float16", architecture, (32, 8)) for batch in (2, 4, 8, 32, 64, 128)),
     ]
-    found = run("costs", cases, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "costs", cases, TRITON_CACHE_DIR=str(tmp_path))
     assert not [
         case
         for case, cost in zip(cases, found, strict=True)

@@ -1,9 +1,7 @@
 """The search for GPUs, run by Triton's interpreter, against the same arithmetic written plainly."""
 
-import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,8 @@ import pytest
 from quincunx.kernels import trellis_codes
 from quincunx.kernels.viterbi import _triton
 from quincunx.kernels.viterbi.reference import shortest, tail_biting
+from tests.fresh import fresh
 
-ROOT = Path(__file__).parents[2]
 # L, b, V, steps, window, turns: all ways to pack back pointers; nodes of one group; odd lengths.
 CASES = [
     (8, 1, 1, 32, 16, ()),
@@ -80,21 +78,6 @@ def plain_search(x, values, shift, window, turns):
     return [tail_biting(q, path, shift=shift, window=window, turns=turns) for q in numbers]
 
 
-def run(function, *arguments, **environment):
-    """Call a function of this module in a fresh process: the interpreter is chosen at import."""
-    code = f"from {__name__} import *; print(json.dumps({function}(*{arguments!r})))"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "0", **environment},
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
-
-
 def interpreted():
     import torch
 
@@ -110,7 +93,7 @@ def interpreted():
 def found():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return run("interpreted", TRITON_INTERPRET="1")
+    return fresh(__name__, "interpreted", TRITON_INTERPRET="1")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -191,7 +174,7 @@ def compiled(trellises, architectures):
 )
 def test_compiled_without_spills(trellises, architectures, tmp_path):
     pytest.importorskip("triton")
-    found = run("compiled", trellises, architectures, TRITON_CACHE_DIR=str(tmp_path))
+    found = fresh(__name__, "compiled", trellises, architectures, TRITON_CACHE_DIR=str(tmp_path))
     assert len(found) == 2 * len(trellises) * len(architectures)
     for registers, stack, local in found:
         assert 0 < registers <= 255

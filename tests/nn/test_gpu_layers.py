@@ -1,19 +1,14 @@
 """Layers as on a GPU, their programs run by Triton's interpreter, against a processor's."""
 
-import json
-import os
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from quincunx.nn.quantized_linear import Coding, QuantizedLinear  # noqa: E402
+from tests.fresh import fresh  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 CASES = [
     (Coding(codebook="trellis", bits=2, transform="hadamard"), (64, 48)),
     (Coding(codebook="trellis", bits=3, code="hyb", tile=(16, 16), tuned=True,
@@ -87,29 +82,21 @@ def gradient(number, rows, kind):
     return x.grad.double().tolist()
 
 
-def run(call):
-    """Evaluate a call in a fresh process: the interpreter is chosen at import."""
-    pytest.importorskip("triton")
-    process = subprocess.run(
-        [sys.executable, "-c", f"from {__name__} import *; print(json.dumps({call}))"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+def gradient_on_a_gpu(*case):
+    as_on_a_gpu()
+    return gradient(*case)
 
 
 @pytest.fixture(scope="module")
 def quick():
-    return run("outputs(QUICK)")
+    pytest.importorskip("triton")
+    return fresh(__name__, "outputs", QUICK, TRITON_INTERPRET="1")
 
 
 @pytest.fixture(scope="module")
 def rest():
-    return run("outputs(REST)")
+    pytest.importorskip("triton")
+    return fresh(__name__, "outputs", REST, TRITON_INTERPRET="1")
 
 
 def agree(case, y):
@@ -136,7 +123,10 @@ def test_layers_in_every_type(case, rest):
 
 
 def test_gradients_are_the_same_on_a_gpu():
+    pytest.importorskip("triton")
     case = (0, 3, "float32")
-    found = torch.tensor(run(f"as_on_a_gpu() or gradient(*{case})"), dtype=torch.float64)
+    found = torch.tensor(
+        fresh(__name__, "gradient_on_a_gpu", *case, TRITON_INTERPRET="1"), dtype=torch.float64
+    )
     expected = torch.tensor(gradient(*case), dtype=torch.float64)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()  # measured 2.5e-7

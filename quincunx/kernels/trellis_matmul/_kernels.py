@@ -31,24 +31,25 @@ from quincunx.kernels.trellis_matmul._decode import (
 
 
 def _words(
-    words_ptr: tl.tensor, unit: tl.tensor, COUNT: tl.constexpr, EACH: tl.constexpr
-) -> tl.tensor:
+    words_ptr: tl.tensor, unit: tl.tensor, COUNT: tl.constexpr, EACH: tl.constexpr,
+    ASM: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """The word before the unit's, on its tile's circle, and its own ``COUNT``; ``EACH`` a tile."""
     first = unit * COUNT
     before = tl.where(unit % EACH == 0, first + (EACH * COUNT - 1), first - 1)
-    words = (swap(tl.load(words_ptr + before)),)
+    words = (swap(tl.load(words_ptr + before), ASM),)
     if COUNT % 4 == 0:
         for piece in tl.static_range(COUNT // 4):
             at = first[:, None] + (4 * piece + tl.arange(0, 4)[None, :])
-            words = words + four(swap(tl.load(words_ptr + at)))
+            words = words + four(swap(tl.load(words_ptr + at), ASM))
     elif COUNT % 2 == 0:
         for piece in tl.static_range(COUNT // 2):
             at = first[:, None] + (2 * piece + tl.arange(0, 2)[None, :])
-            low, high = tl.split(swap(tl.load(words_ptr + at)))
+            low, high = tl.split(swap(tl.load(words_ptr + at), ASM))
             words = words + (low, high)
     else:
         for piece in tl.static_range(COUNT):
-            words = words + (swap(tl.load(words_ptr + first + piece)),)
+            words = words + (swap(tl.load(words_ptr + first + piece), ASM),)
     return words
 
 
@@ -184,7 +185,7 @@ def _vector(
         unit = start + lane
         inside = unit < units
         unit = tl.minimum(unit, units - 1)
-        words = load_words(words_ptr, unit, COUNT, EACH)
+        words = load_words(words_ptr, unit, COUNT, EACH, ASM)
         x = ()
         for b in tl.static_range(BATCH):
             x = x + load_inputs(x_ptr + b * width, unit // EACH * COLUMNS, inside, COLUMNS, NARROW)
@@ -277,8 +278,8 @@ def _matrix(
     first = tl.program_id(2) * part
     for start in range(first, tl.minimum(first + part, tile_columns), ALONG_TILES):
         tile = (down + tl.minimum(start + along, tile_columns - 1)) * WORDS
-        high = swap(tl.load(words_ptr + tile + before)).to(tl.uint64) << 32
-        pair = high | swap(tl.load(words_ptr + tile + word)).to(tl.uint64)
+        high = swap(tl.load(words_ptr + tile + before), ASM).to(tl.uint64) << 32
+        pair = high | swap(tl.load(words_ptr + tile + word), ASM).to(tl.uint64)
         pair = pair >> shift
         weights = ()
         for place in tl.static_range(STATES):

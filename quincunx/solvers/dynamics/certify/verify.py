@@ -52,8 +52,8 @@ def verify(source: str | os.PathLike[str] | Mapping[str, Any] | Proved) -> Prove
     Example:
         >>> from quincunx.solvers.dynamics import Logistic, certify
         >>> from quincunx.solvers.dynamics.certify.verify import verify
-        >>> certify(Logistic([1, -1], [4, 1]), 14, [[0.76], [2.41]]).save("proof.json")
-        >>> verify("proof.json").valid
+        >>> proof = certify(Logistic([1, -1], [4, 1]), 14, [[0.76], [2.41]])
+        >>> verify(proof.to_json()).valid
         True
     """
     claimed = _read(source)
