@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -26,6 +27,22 @@ def options(description: str, quick: str) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--note", default="", help="a line about the machine for the results")
     return parser
+
+
+def lacks_gpu() -> bool:
+    """Say whether a benchmark of a GPU cannot run here, and tell why."""
+    reason = ""
+    try:
+        import torch
+        import triton  # noqa: F401
+
+        if not torch.cuda.is_available() or torch.version.hip is not None:
+            reason = "torch finds no GPU of NVIDIA here"
+    except ImportError as error:
+        reason = str(error)
+    if reason:
+        print(f"This benchmark needs a GPU of NVIDIA, torch and triton: {reason}.", file=sys.stderr)
+    return bool(reason)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -15,17 +15,14 @@ from pathlib import Path
 # Also when run as a file, from a package that is installed without its repository.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks._harness import options
+from benchmarks._harness import lacks_gpu, options
 
 PARTS = ("gpu_matmul", "gpu_hadamard", "gpu_generate")
 
 
 def main() -> int:
     options(__doc__.splitlines()[0], "the least of each").parse_args()
-    import torch
-
-    if not torch.cuda.is_available():
-        print("These benchmarks need a GPU; torch finds none here.", file=sys.stderr)
+    if lacks_gpu():
         return 2
     codes = []
     for part in PARTS:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from benchmarks._harness import environment, options, publish, table
+from benchmarks._harness import environment, lacks_gpu, options, publish, table
 from benchmarks.gpu_matmul import copy_rate, replayed
 from quincunx.solvers.linalg import RandomHadamard
 from quincunx.solvers.linalg.flat import flat
@@ -53,15 +53,10 @@ results' type explains, the largest difference was {worst:.1e} of sum |Q| |x|.
 
 def main() -> int:
     given = options(__doc__.splitlines()[0], "two sizes only; fewer checks").parse_args()
-    try:
-        import torch
-        import triton  # noqa: F401
-    except ImportError as error:
-        print(f"This benchmark needs torch and triton: {error}.", file=sys.stderr)
+    if lacks_gpu():
         return 2
-    if not torch.cuda.is_available() or torch.version.hip is not None:
-        print("This benchmark needs a GPU of NVIDIA; torch finds none here.", file=sys.stderr)
-        return 2
+    import torch
+
     where = environment(("quincunx", "torch", "triton"))
     checked, worst = check(QUICK if given.quick else CHECKED)
     print(f"{checked} transforms checked; the largest difference is {worst:.1e}", flush=True)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from benchmarks._harness import environment, options, publish, table
+from benchmarks._harness import environment, lacks_gpu, options, publish, table
 from quincunx.kernels import packing, trellis_codes
 from quincunx.kernels.e8p_matmul.reference import WIDTHS
 from quincunx.kernels.e8p_matmul.reference import e8p_matmul as e8p_plain
@@ -53,15 +53,10 @@ differences are {worst} of sum |w| |x|.
 
 def main() -> int:
     given = options(__doc__.splitlines()[0], "one shape, mul1 at k = 2; fewer checks").parse_args()
-    try:
-        import torch
-        import triton  # noqa: F401
-    except ImportError as error:
-        print(f"This benchmark needs torch and triton: {error}.", file=sys.stderr)
+    if lacks_gpu():
         return 2
-    if not torch.cuda.is_available() or torch.version.hip is not None:
-        print("This benchmark needs a GPU of NVIDIA; torch finds none here.", file=sys.stderr)
-        return 2
+    import torch
+
     where = environment(("quincunx", "torch", "triton"))
     checked, worst = check(quick=given.quick)
     print(f"{checked} products checked; largest differences {worst}", flush=True)

@@ -6,9 +6,7 @@ Writes ``benchmarks/results/hadamard-cost.md`` and ``.json``. Needs Triton and t
 the kernels of ``quincunx.kernels.hadamard`` are compiled as they are launched, and disassembled.
 """
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks._harness import environment, options, publish, table
-from benchmarks.matmul_cost import ARCHITECTURE, DEVICES, TYPES, longest_loop
+from benchmarks.matmul_cost import ARCHITECTURE, DEVICES, TYPES, disassembled
 from quincunx.kernels.hadamard._triton import Plan, constants, plan
 from quincunx.kernels.hadamard.kronecker import Kronecker
 from quincunx.solvers.linalg.flat import kronecker
@@ -101,27 +99,12 @@ def factors_of(n: int) -> tuple[int, ...]:
 
 def measured(n: int, use: str, architecture: int = ARCHITECTURE) -> dict[str, Any]:
     """Compile the kernel that a transform of size n would launch, and count."""
-    import triton
-
     way = planned(kronecker(n))
     kernel = compiled(n, use, architecture)
-    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    with tempfile.TemporaryDirectory() as folder:
-        cubin = Path(folder) / "kernel.cubin"
-        cubin.write_bytes(kernel.asm["cubin"])
-        listing, usage = (
-            subprocess.run([tools / name, option, cubin], capture_output=True, text=True,
-                           check=True).stdout
-            for name, option in (("nvdisasm", "-c"), ("cuobjdump", "--dump-resource-usage"))
-        )  # fmt: skip
-    used = dict(part.split(":")[:2] for part in usage.split() if ":" in part)
-    inside, once = longest_loop(listing)
+    inside, once, used = disassembled(kernel)
     run = once + -(-way.order // way.chunk) * sum(inside.values())
     written = way.rows * n / -(-way.order // way.block)  # by a program
-    return {
-        "registers": int(used["REG"]),
-        "spills": int(used["STACK"]) + int(used["LOCAL"]),
-        "shared": kernel.metadata.shared,
+    return used | {
         "instructions": run * 32 * way.warps / written,
     }
 

@@ -131,8 +131,6 @@ def measured(
     load: str = "units",
 ) -> dict[str, Any]:
     """Compile the kernel that a product would launch, and count; ``load`` is of rows of codes."""
-    import triton
-
     few = batch <= FEW
     if code in ROWS:
         blocks = gpu_rows.chosen(batch, dtype, int(bits), load=load)
@@ -143,27 +141,36 @@ def measured(
         kernel, shape = compiled(code, bits, batch, dtype, architecture, tile, blocks)
         weights = blocks.height * blocks.along / (32 * blocks.warps)
         weights = 256 / shape["EACH"] if few else weights
-    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    with tempfile.TemporaryDirectory() as folder:
-        cubin = Path(folder) / "kernel.cubin"
-        cubin.write_bytes(kernel.asm["cubin"])
-        code_lines, usage = (
-            subprocess.run([tools / name, option, cubin], capture_output=True, text=True,
-                           check=True).stdout
-            for name, option in (("nvdisasm", "-c"), ("cuobjdump", "--dump-resource-usage"))
-        )  # fmt: skip
-    used = dict(part.split(":")[:2] for part in usage.split() if ":" in part)
-    inside, once = longest_loop(code_lines)
-    return {
-        "registers": int(used["REG"]),
-        "spills": int(used["STACK"]) + int(used["LOCAL"]),
-        "shared": kernel.metadata.shared,
+    inside, once, used = disassembled(kernel)
+    return used | {
         "instructions": sum(inside.values()) / weights,
         "once": once,
         "rows": shape["BATCH"],
         "weights": weights,
         "names": {name: count / weights for name, count in inside.most_common(12)},
     }
+
+
+def disassembled(kernel: Any) -> tuple[Counter[str], int, dict[str, int]]:
+    """Return instructions of a compiled kernel's longest loop, of the rest, and what it takes."""
+    import triton
+
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(kernel.asm["cubin"])
+        listing, usage = (
+            subprocess.run([tools / name, option, cubin], capture_output=True, text=True,
+                           check=True).stdout
+            for name, option in (("nvdisasm", "-c"), ("cuobjdump", "--dump-resource-usage"))
+        )  # fmt: skip
+    used = dict(part.split(":")[:2] for part in usage.split() if ":" in part)
+    inside, once = longest_loop(listing)
+    return inside, once, {
+        "registers": int(used["REG"]),
+        "spills": int(used["STACK"]) + int(used["LOCAL"]),
+        "shared": kernel.metadata.shared,
+    }  # fmt: skip
 
 
 def compiled(

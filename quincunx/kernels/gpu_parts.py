@@ -1,9 +1,12 @@
 """How products with coded weights on a GPU are cut up, and what all of them ask of arguments."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quincunx._errors import ModelError
+from quincunx.kernels.kept import kept
 
 FEW = 8  # rows of inputs up to which tensor cores would be mostly idle
 
@@ -41,13 +44,13 @@ def bucket(batch: int) -> int:
     return min(1 << (batch - 1).bit_length(), 256)
 
 
-@cache
 def unscaled(device: str) -> Any:
-    """Return a scale of 1 on a device; kept, since graphs of CUDA hold its address."""
-    import torch
+    """Return a scale of 1 on a device."""
+    return kept(_one, (), None, device)
 
-    with torch.inference_mode(False):
-        return torch.ones(1, dtype=torch.float32, device=device)
+
+def _one() -> NDArray[np.float32]:
+    return np.ones(1, dtype=np.float32)
 
 
 def narrowed(x: Any) -> Any:

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
-from quincunx.kernels.hadamard import Kronecker, kept, random_hadamard, serves
+from quincunx.kernels.hadamard import Kronecker, random_hadamard, serves
+from quincunx.kernels.kept import kept
 from quincunx.kernels.select import on_gpu, shared
 from quincunx.kernels.threads import in_rows
 from quincunx.solvers.linalg.hadamard import ORDERS, hadamard_matrix

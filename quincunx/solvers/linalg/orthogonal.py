@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
-from quincunx.kernels.hadamard import kept, random_hadamard
+from quincunx.kernels.hadamard import random_hadamard
+from quincunx.kernels.kept import kept
 from quincunx.kernels.select import on_gpu
 from quincunx.solvers.linalg.flat import flat, on_kernel
 from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs
