@@ -22,7 +22,7 @@ contradict each other, and say with each answer how far it is proved; compress l
 to a few bits a weight; and study how gradient descent moves.
 
 [bold]Start here[/bold]
-  [cyan]quincunx demo[/cyan]                          a tour, under two minutes
+  [cyan]quincunx demo[/cyan]                          a tour of a few minutes
   [cyan]quincunx infer model.json[/cyan]              all probabilities
   [cyan]quincunx infer model.json --query A[/cyan]    those of A
   [cyan]quincunx infer model.json --describe[/cyan]   size and method only

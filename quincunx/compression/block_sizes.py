@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -22,7 +22,8 @@ from quincunx.kernels.gpu_parts import FEW, Blocks, bucket
 from quincunx.kernels.gpu_timing import compiler, median_time
 from quincunx.kernels.trellis_matmul import _triton as trellis
 from quincunx.nn.coded_product import coded_product
-from quincunx.nn.quantized_linear import QuantizedLinear
+from quincunx.nn.fused import joinable, siblings
+from quincunx.nn.quantized_linear import Coding, QuantizedLinear
 
 __all__ = ["candidates", "tune"]
 
@@ -50,7 +51,8 @@ def tune(
         rows: of inputs to tune for; sizes serve all rows up to the next power of two.
         file: where to remember; None: ``~/.cache/quincunx/block-sizes.json``.
         timer: returns how long a call takes; None: the median of many, with caches emptied.
-        done: called with a layer's name after it.
+        done: called with a layer's name after it, or with those of layers that generation
+            multiplies at once (:mod:`quincunx.nn.fused`).
 
     Returns:
         What was chosen, by key.
@@ -70,15 +72,18 @@ def tune(
     path = Path(file) if file is not None else default_file()
     known, found = _read(path), {}
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    for name, layer in model.named_modules():
-        if isinstance(layer, QuantizedLinear):
-            for count in sorted({bucket(r) for r in rows}):
-                key = _key(layer, count, dtype)
-                if key not in known:
-                    known[key] = _fastest(layer, count, dtype, timer or median_time)
-                    _write(path, known)
-                found[key] = layer.blocks[count, dtype] = known[key]
-            done(name)
+    products = [[m] for m in model.modules() if isinstance(m, QuantizedLinear)]
+    products += [layers for layers in siblings(model) if joinable(layers)]
+    names = {layer: name for name, layer in model.named_modules()}
+    for layers in products:
+        product = _Product.of(layers)
+        for count in sorted({bucket(r) for r in rows}):
+            key = _key(product, count, dtype)
+            if key not in known:
+                known[key] = _fastest(product, count, dtype, timer or median_time)
+                _write(path, known)
+            found[key] = layers[0].blocks[product.shape[0], count, dtype] = known[key]
+        done(", ".join(names[layer] for layer in layers))
     return found
 
 
@@ -102,20 +107,34 @@ def default_file() -> Path:
     return Path.home() / ".cache" / "quincunx" / "block-sizes.json"
 
 
+class _Product(NamedTuple):
+    """What is timed: a layer's codes, or those of layers that are multiplied at once."""
+
+    codes: torch.Tensor
+    coding: Coding
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, layers: Sequence[QuantizedLinear]) -> _Product:
+        codes = [layer.qweight.data for layer in layers]
+        shape = sum(layer.out_features for layer in layers), layers[0].in_features
+        return cls(codes[0] if len(codes) == 1 else torch.cat(codes), layers[0].coding, shape)
+
+
 def _fastest(
-    layer: QuantizedLinear,
+    product: _Product,
     rows: int,
     dtype: torch.dtype,
     timer: Callable[[Callable[[], Any]], float],
 ) -> Blocks:
     """Time the usual way and all others that can be compiled."""
-    x = torch.randn(rows, layer.in_features, device=layer.qweight.device).to(dtype)
-    shape = layer.out_features, layer.in_features
+    codes, coding, shape = product
+    x = torch.randn(rows, shape[1], device=codes.device).to(dtype)
 
     def seconds(blocks: Blocks) -> float:
-        return timer(lambda: coded_product(x, layer.qweight.data, layer.coding, shape, blocks))
+        return timer(lambda: coded_product(x, codes, coding, shape, blocks))
 
-    usual = _usual(layer, rows, dtype)
+    usual = _usual(product, rows, dtype)
     best, least = usual, seconds(usual) * GAIN
     for blocks in candidates(usual, rows):
         try:
@@ -127,21 +146,20 @@ def _fastest(
     return best
 
 
-def _usual(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> Blocks:
-    """Return how a layer's product is cut up without tuning."""
+def _usual(product: _Product, rows: int, dtype: torch.dtype) -> Blocks:
+    """Return how a product is cut up without tuning."""
     name = str(dtype).removeprefix("torch.")
-    if layer.coding.codebook == "trellis":
+    if product.coding.codebook == "trellis":
         return trellis.chosen(rows, name)
-    return gpu_rows.chosen(rows, name, int(layer.coding.bits), layer.out_features)
+    return gpu_rows.chosen(rows, name, int(product.coding.bits), product.shape[0])
 
 
-def _key(layer: QuantizedLinear, rows: int, dtype: torch.dtype) -> str:
+def _key(product: _Product, rows: int, dtype: torch.dtype) -> str:
     """Name all that a product's time depends on."""
-    device = layer.qweight.device
+    device, coding = product.codes.device, product.coding
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    coding = layer.coding
     way = f"{coding.codebook} {coding.bits:g} {coding.code} {coding.tile[0]}x{coding.tile[1]}"
-    shape = f"{layer.out_features}x{layer.in_features}"
+    shape = f"{product.shape[0]}x{product.shape[1]}"
     return f"{name} | {compiler()} | {way} | {shape} | {rows} rows | {dtype}"
 
 

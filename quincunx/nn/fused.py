@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from quincunx.kernels.gpu_parts import bucket
 from quincunx.nn.coded_product import coded_product
 from quincunx.nn.quantized_linear import QuantizedLinear
 
-__all__ = ["Group", "fuse", "unfuse"]
+__all__ = ["Group", "fuse", "joinable", "siblings", "unfuse"]
 
 BEFORE = ("channel_scale", "input_signs", "input_left", "input_right")
 """Buffers that inputs go through."""
@@ -46,7 +47,7 @@ def fuse(module: torch.nn.Module) -> int:
     """
     unfuse(module)
     count = 0
-    for layers in _siblings(module):
+    for layers in siblings(module):
         _lay_out(layers)
         group = Group(layers)
         for layer in layers:
@@ -183,7 +184,9 @@ def _products(layers: Sequence[QuantizedLinear], turned: torch.Tensor) -> list[t
         return None
     sizes = [layer.out_features for layer in layers]
     shape = sum(sizes), layers[0].in_features
-    found = coded_product(turned, codes, layers[0].coding, shape)
+    rows = turned.numel() // shape[1]
+    blocks = layers[0].blocks.get((shape[0], bucket(rows), turned.dtype))
+    found = coded_product(turned, codes, layers[0].coding, shape, blocks)
     return None if found is None else list(found.split(sizes, dim=-1))
 
 
@@ -204,24 +207,35 @@ def _joined(layers: Sequence[QuantizedLinear]) -> torch.Tensor | None:
     return first.as_strided((rows, first.shape[1]), (first.shape[1], 1))
 
 
+def joinable(layers: Sequence[QuantizedLinear]) -> bool:
+    """Say whether codes of layers can be one matrix: tiles of all but the last are whole.
+
+    Arguments:
+        layers: coded alike.
+    """
+    height = layers[0].coding.points().tile[0]
+    devices = {layer.qweight.device for layer in layers}
+    whole = all(layer.out_features % height == 0 for layer in layers[:-1])
+    return whole and len(devices) == 1 and "meta" not in {device.type for device in devices}
+
+
 @torch.no_grad()
 def _lay_out(layers: Sequence[QuantizedLinear]) -> None:
-    """Let codes lie one after the other, where all tiles of all layers but the last are whole."""
-    height = layers[0].coding.points().tile[0]
-    codes = [layer.qweight.data for layer in layers]
-    if (
-        any(layer.out_features % height for layer in layers[:-1])
-        or any(c.device != codes[0].device or c.device.type == "meta" for c in codes)
-        or _joined(layers) is not None
-    ):
+    """Let codes lie one after the other."""
+    if not joinable(layers) or _joined(layers) is not None:
         return
+    codes = [layer.qweight.data for layer in layers]
     whole = torch.cat(codes)
     for layer, rows in zip(layers, whole.split([len(c) for c in codes]), strict=True):
         layer.qweight.data = rows
 
 
-def _siblings(module: torch.nn.Module) -> Iterator[list[QuantizedLinear]]:
-    """Yield the layers of each module that are coded alike, if they are two or more."""
+def siblings(module: torch.nn.Module) -> Iterator[list[QuantizedLinear]]:
+    """Yield the layers of each module that :func:`fuse` lets share, two or more at a time.
+
+    Arguments:
+        module: any.
+    """
     found: dict[Any, list[QuantizedLinear]] = {}
     for name, layer in module.named_modules():
         if isinstance(layer, QuantizedLinear):

@@ -116,7 +116,8 @@ class QuantizedLinear(torch.nn.Module):
         coding: how the weights are written.
         qweight: uint8 parameter [rows of tiles, bytes], the codes
             (:func:`quincunx.kernels.packing.pack_rows`).
-        blocks: how a GPU's work is cut up, by rows of inputs and their type; empty: by the shape.
+        blocks: how a GPU's work is cut up, by rows of codes, rows of inputs and their type; the
+            first of layers that are multiplied at once has those of all. Empty: by the shape.
         scales: float32 buffer [1] or [m], what the codebook's points are multiplied with.
         bias: [m], or None.
     """
@@ -155,7 +156,7 @@ class QuantizedLinear(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(out_features)) if bias else None
         self._orders: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         self._held: _Held | None = None
-        self.blocks: dict[tuple[int, torch.dtype], Blocks] = {}
+        self.blocks: dict[tuple[int, int, torch.dtype], Blocks] = {}
 
     @classmethod
     def of(
@@ -359,7 +360,7 @@ class _Product(torch.autograd.Function):
         ctx.layer = layer
         shape = layer.out_features, layer.in_features
         rows = x.numel() // layer.in_features
-        blocks = layer.blocks.get((bucket(rows), x.dtype)) if layer.blocks else None
+        blocks = layer.blocks.get((shape[0], bucket(rows), x.dtype)) if layer.blocks else None
         found = coded_product(x, layer.qweight.data, layer.coding, shape, blocks)
         return x.to(torch.float32) @ layer.points().T if found is None else found
 
