@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from quincunx.kernels.compiled import compiled
 from quincunx.kernels.e8._numba import write
 from quincunx.kernels.e8.reference import row_of_levels
+from quincunx.kernels.of_content import by_content
 
 ROWS = row_of_levels()
 
@@ -65,6 +66,7 @@ class Path(NamedTuple):
     spent: NDArray[np.float64]
 
 
+@by_content
 def triangle(metric: NDArray[np.float64]) -> Triangle:
     """Factor a metric [8, 8], with the coordinate first that is known best when it is chosen.
 

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from quincunx.kernels.compiled import compiled
 from quincunx.kernels.e8.reference import short_points
+from quincunx.kernels.of_content import by_content
 
 POINTS = short_points()
 LANES = 64  # vectors at once: their numbers and sums, 22 kB, stay in the first cache
 
 
+@by_content
 def half_norms(metric: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``p M p / 2`` of all points, [256], for a metric M [8, 8]."""
     norms: NDArray[np.float64] = ((POINTS @ metric) * POINTS).sum(axis=1) / 2

@@ -7,6 +7,8 @@ from array_api_compat import array_namespace
 
 from quincunx._errors import ModelError
 from quincunx._types import Array
+from quincunx.kernels.of_content import by_content
+from quincunx.kernels.select import shared
 
 CELLS = 1 << 24  # distances held at once
 
@@ -55,11 +57,18 @@ def checked_metric(metric: Array, width: int) -> Array:
         ModelError: another shape, not finite, or not positive semidefinite.
     """
     xp: Any = array_namespace(metric)
-    if tuple(metric.shape) != (width, width) or not bool(xp.all(xp.isfinite(metric))):
-        raise ModelError(
-            f"metric has shape {tuple(metric.shape)}; give finite numbers [{width}, {width}]"
-        )
+    if tuple(metric.shape) != (width, width):
+        raise _unfit(metric.shape, width)
     metric = xp.astype(metric, xp.float64)
+    view = shared(metric)
+    return _made_definite(metric) if view is None else xp.asarray(_known_definite(view))
+
+
+def _made_definite(metric: Array) -> Array:
+    """Return a square matrix of float64 as :func:`checked_metric` does."""
+    xp: Any = array_namespace(metric)
+    if not bool(xp.all(xp.isfinite(metric))):
+        raise _unfit(metric.shape, metric.shape[0])
     metric = (metric + metric.T) / 2
     mean = float(xp.mean(xp.linalg.diagonal(metric)))
     least = float(xp.min(xp.linalg.eigvalsh(metric)))
@@ -69,5 +78,12 @@ def checked_metric(metric: Array, width: int) -> Array:
             "block of the LDL decomposition of a damped Hessian"
         )
     lift = (1e-10 * mean - least if least < 1e-12 * mean else 0.0) if mean > 0 else 1.0
-    eye = xp.eye(width, dtype=metric.dtype, device=metric.device)
+    eye = xp.eye(metric.shape[0], dtype=metric.dtype, device=metric.device)
     return metric + lift * eye
+
+
+_known_definite = by_content(_made_definite)
+
+
+def _unfit(shape: tuple[int, ...], width: int) -> ModelError:
+    return ModelError(f"metric has shape {tuple(shape)}; give finite numbers [{width}, {width}]")

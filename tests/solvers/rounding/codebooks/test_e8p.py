@@ -102,6 +102,17 @@ def test_types_of_16_bits(codebook):
 
 
 @pytest.mark.parametrize("codebook", EVERY, ids=repr)
+def test_a_scale_for_each_row_serves_torch_as_well(codebook):
+    torch = pytest.importorskip("torch")
+    x, scale = vectors()[:50], np.linspace(0.5, 1.5, 50)[:, None]
+    values, codes = replace(codebook, scale=scale).quantize(x)
+    there = replace(codebook, scale=torch.asarray(scale)).quantize(torch.asarray(x))
+    np.testing.assert_allclose(there[0].numpy(), values, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(there[1].numpy(), codes)
+    assert there[1].dtype == (torch.uint8 if codes.dtype == np.uint8 else torch.int32)
+
+
+@pytest.mark.parametrize("codebook", EVERY, ids=repr)
 def test_rounding_in_a_metric_is_no_worse_in_it(codebook):
     x, m = vectors(5), metric(6)
     plain, weighed = codebook.quantize(x)[0], codebook.quantize(x, metric=m)[0]
