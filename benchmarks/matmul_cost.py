@@ -200,7 +200,8 @@ def compiled(
     }
     odd = () if few else ("batch",)
     kernel = _kernels.vector if few else _kernels.matrix
-    return assembled(kernel, signature, shape, odd, architecture, blocks.warps), shape
+    launch = trellis.launching(dtype, blocks)
+    return assembled(kernel, signature, shape, odd, architecture, launch), shape
 
 
 def compiled_rows(
@@ -227,7 +228,8 @@ def compiled_rows(
     }
     odd = ("ratio", "batch") if load == "units" else ("ratio", "batch", "m", "size")
     kernel = gpu_row_kernels.vector if batch <= FEW else gpu_row_kernels.matrix
-    return assembled(kernel, signature, shape, odd, architecture, blocks.warps), shape
+    launch = {"num_warps": blocks.warps, "enable_fp_fusion": True}
+    return assembled(kernel, signature, shape, odd, architecture, launch), shape
 
 
 def assembled(
@@ -236,7 +238,7 @@ def assembled(
     shape: dict[str, Any],
     odd: tuple[str, ...],
     architecture: int,
-    warps: int,
+    launch: dict[str, Any],
 ) -> Any:
     """Compile with all arguments but the odd ones multiples of 16."""
     import triton
@@ -253,11 +255,7 @@ def assembled(
             if name not in odd
         },
     )
-    return triton.compile(
-        source,
-        target=GPUTarget("cuda", architecture, 32),
-        options={"num_warps": warps, "enable_fp_fusion": True},
-    )
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=launch)
 
 
 def longest_loop(listing: str) -> tuple[Counter[str], int]:

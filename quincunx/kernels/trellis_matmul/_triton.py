@@ -88,7 +88,7 @@ def trellis_matmul(
         flat = torch.nn.functional.pad(flat, (0, 0, 0, padded - batch))
     room = torch.empty((parts, padded, height), dtype=torch.float32, device=x.device)
     scales = scales.reshape(-1).to(torch.float32).contiguous()
-    fused = {"num_warps": blocks.warps, "enable_fp_fusion": True}
+    fused = launching(kind, blocks)
     with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
         if few:
             each = options["EACH"]
@@ -112,6 +112,16 @@ def chosen(batch: int, dtype: str) -> Blocks:
     return FEW_ROWS if batch <= FEW else many(batch, dtype)
 
 
+def launching(dtype: str, blocks: Blocks) -> dict[str, Any]:
+    """Return how programs are launched.
+
+    Loads of single precision are one step ahead, not two: registers for a second step are spilled
+    on sm_100.
+    """
+    stages = 2 if dtype == "float32" else 3
+    return {"num_warps": blocks.warps, "num_stages": stages, "enable_fp_fusion": True}
+
+
 def constants(
     batch: int, bits: float, code: str, tile: tuple[int, int], dtype: str, blocks: Blocks
 ) -> dict[str, Any]:
@@ -120,7 +130,8 @@ def constants(
     shared = {"SHIFT": shift, "COLUMNS": tile[1], "CODE": code, "ASM": True}
     narrow = dtype != "float32"
     if batch <= FEW:
-        each = 2 if batch <= 2 else 4  # more weights a thread save loads; sums take registers
+        # More weights a thread save loads; sums take registers. HYB's of 1 bit are spilled.
+        each = 2 if batch <= 2 and (code, bits) != ("hyb", 1) else 4
         return shared | {
             "BATCH": 1 << (batch - 1).bit_length(),
             "COUNT": int(8 * bits) // each,

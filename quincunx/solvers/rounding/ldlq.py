@@ -15,7 +15,7 @@ from quincunx.solvers.linalg.ldl import LDL, decomposed
 from quincunx.solvers.rounding.answer import Rounding
 from quincunx.solvers.rounding.blocks import WIDTH, GridBlocks, grid_blocks, padded
 from quincunx.solvers.rounding.problem import Points, Problem, finish, prepare, real_rows
-from quincunx.solvers.rounding.scale import scaled
+from quincunx.solvers.rounding.scale import rounded_at_scale
 from quincunx.solvers.rounding.tiles import definite, from_tiles, to_tiles
 
 Round = Callable[[Array, Array], tuple[Array, Array]]
@@ -59,8 +59,7 @@ def ldlq(W: Array, H: Array, codebook: Codebook, *, damping: float = 0.01) -> Ro
     began = perf_counter()
     problem = prepare(W, H, codebook)
     ldl = decomposed(problem.hessian, codebook.tile[1], damping)
-    problem = scaled(problem, partial(rounded, ldl=ldl))
-    found = rounded(problem, ldl=ldl)
+    problem, found = rounded_at_scale(problem, partial(rounded, ldl=ldl))
     return finish(
         problem, found, damping=ldl.damping, jitter=ldl.jitter, seconds=perf_counter() - began
     )

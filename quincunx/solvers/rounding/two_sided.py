@@ -26,11 +26,8 @@ from quincunx.solvers.rounding.problem import (
     real_rows,
     with_scale,
 )
-from quincunx.solvers.rounding.scale import scaled
+from quincunx.solvers.rounding.scale import climbed, scaled
 from quincunx.solvers.rounding.wavefront import of_rows, wavefront
-
-CLIMB = 2.0**0.125  # the ratio of scales tried on the whole problem
-MOST_CLIMBS = 4
 
 
 def two_sided(
@@ -81,10 +78,10 @@ def two_sided(
     output = _checked_output(problem, output_hessian)
     right = block_ldl(problem.hessian, codebook.tile[1], damping=damping)
     left = _of_outputs(block_ldl, output, codebook.tile[0], damping=damping)
-    problem = _with_scale(problem, output, left, right, damping)
+    problem, found = _at_scale(problem, output, left, right, damping)
     return finish(
         problem,
-        _points(problem, output, left, right),
+        found,
         damping=right.damping,
         jitter=right.jitter,
         output_damping=left.damping,
@@ -266,26 +263,23 @@ def _of_outputs(function: Callable[..., Any], *arguments: Any, **options: Any) -
         raise ModelError(f"of the outputs: {error}") from error
 
 
-def _with_scale(problem: Problem, output: Array, left: LDL, right: LDL, damping: float) -> Problem:
-    """Return the problem with a scale: its own, or a good one.
+def _at_scale(
+    problem: Problem, output: Array, left: LDL, right: LDL, damping: float
+) -> tuple[Problem, Points]:
+    """Return the problem with a scale, its own or a good one, and what it is rounded to.
 
     Rows are not independent here. The search is on some rows, with all others held at their
     weights, which is exact for the loss of those rows alone. As more rows have more feedback, and
     so targets further out, the scale then climbs on the whole problem while the loss falls.
     """
+
+    def rounding(part: Problem) -> Points:
+        return _points(part, output, left, right)
+
     if problem.codebook.scale is not None:
-        return problem
-
-    def loss(scale: float) -> float:
-        return _points(with_scale(problem, scale), output, left, right).loss
-
-    scale = _scale_of_some_rows(problem, output, right, damping)
-    least = loss(scale)
-    for _ in range(MOST_CLIMBS):
-        if not (other := loss(scale * CLIMB)) < least:
-            break
-        scale, least = scale * CLIMB, other
-    return with_scale(problem, scale)
+        return problem, rounding(problem)
+    problem = with_scale(problem, _scale_of_some_rows(problem, output, right, damping))
+    return climbed(problem, rounding(problem), rounding)
 
 
 def _points(problem: Problem, output: Array, left: LDL, right: LDL) -> Points:

@@ -12,7 +12,17 @@ import threadpoolctl
 
 from quincunx._errors import ModelError
 from quincunx.solvers.linalg.ldl import block_ldl
-from quincunx.solvers.rounding import E8P, Grid, decode, gptq, ldlq, nearest, proxy_loss, stochastic
+from quincunx.solvers.rounding import (
+    E8P,
+    Grid,
+    Trellis,
+    decode,
+    gptq,
+    ldlq,
+    nearest,
+    proxy_loss,
+    stochastic,
+)
 from tests.solvers.rounding.problems import coherent, degenerate, draw
 
 LIBRARIES = ["torch", "array_api_strict"]
@@ -128,6 +138,24 @@ def test_the_chosen_scale_is_near_the_best(codebook):
     weights, hessian = coherent(2, 64, 64)
     found = ldlq(weights, hessian, codebook)
     tried = np.geomspace(0.3, 3, 60) * found.codebook.scale
+    losses = [ldlq(weights, hessian, replace(codebook, scale=float(s))).proxy_loss for s in tried]
+    assert found.proxy_loss <= 1.03 * min(losses)
+
+
+def test_scales_of_trellises_are_found_by_trials_and_used_with_the_full_search(monkeypatch):
+    seen, full = [], Trellis.quantize
+
+    def quantize(self, x, /, *, metric=None):
+        seen.append((self.search, len(x)))
+        return full(self, x, metric=metric)
+
+    monkeypatch.setattr(Trellis, "quantize", quantize)
+    weights, hessian = coherent(2, 128, 16)
+    codebook = Trellis(2, state_bits=10)
+    found = ldlq(weights, hessian, codebook)
+    assert found.codebook.search == "paper"
+    assert seen[-2:] == 2 * [("paper", 4)] and set(seen[:-2]) == {("trial", 2)}
+    tried = np.geomspace(0.5, 2, 13) * found.codebook.scale
     losses = [ldlq(weights, hessian, replace(codebook, scale=float(s))).proxy_loss for s in tried]
     assert found.proxy_loss <= 1.03 * min(losses)
 

@@ -1,6 +1,6 @@
 """Trellis-coded tiles: 256 weights to one path through a bitshift trellis."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -33,7 +33,7 @@ class Trellis:
         code: what states stand for, one of :data:`quincunx.solvers.trellis.NAMES`.
         state_bits: L, up to 20. More is better and slower to find, 1 % less error for four times
             the time; decoding costs the same.
-        search: "fast", "paper" or "best"; see :func:`quincunx.solvers.trellis.viterbi`.
+        search: "trial", "fast", "paper" or "best"; see :func:`quincunx.solvers.trellis.viterbi`.
         tile: rows and columns of W that are coded together, 256 in all: (16, 16), (32, 8), (64, 4),
             (128, 2) or (256, 1).
         scale: > 0; a number, or None: chosen by the rounding.
@@ -71,6 +71,11 @@ class Trellis:
     def unit_scale(self) -> float:
         """The reciprocal of the code's standard deviation."""
         return 1 / float(np.std(self.trellis.values))
+
+    @property
+    def trial(self) -> "Trellis":
+        """A quicker codebook whose errors are to this one's in about the same ratio everywhere."""
+        return replace(self, search="trial")
 
     @property
     def trellis(self) -> Bitshift:
