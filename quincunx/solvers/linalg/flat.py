@@ -121,7 +121,7 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
         return random_hadamard(x, kernel, transposed=transposed, before=before)
     xp: Any = array_namespace(x)
     way = factors(n)
-    y = xp.reshape(x, (-1, n)) * (before * math.sqrt(way.odd / n))
+    y = xp.reshape(x, (-1, n)) * (before * unit(n))
     y = _walsh_hadamard(xp, y, way.power)
     inner = n // way.power
     if way.odd > 1:
@@ -134,6 +134,58 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
         inner //= order
         y = _times_matrix(xp, y, hadamard_matrix, order, inner, transposed)
     return xp.reshape(y, x.shape)
+
+
+def flat_of_few(
+    x: NDArray[Any], before: NDArray[Any] | float, *, transposed: bool = False
+) -> NDArray[Any]:
+    """Multiply a few vectors by the matrix of size n, as :func:`flat` does, to the same bits.
+
+    But for rounding where the size is that of a stored matrix, times an odd number: there libraries
+    add up as they like.
+
+    To ask which library an array is of, and to copy matrices there, takes longer than the work.
+
+    Arguments:
+        x: [..., n], float32 or float64.
+        before: what x is multiplied with first, with :func:`unit` in it; in the type of ``x``.
+        transposed: multiply by the transposed matrix.
+
+    Raises:
+        ModelError: the size has an odd factor that goes by FFT (:func:`by_products`).
+    """
+    from quincunx.kernels.hadamard._numba import walsh_hadamard
+
+    n = x.shape[-1]
+    way = factors(n)
+    if not by_products(n):
+        raise ModelError(f"the odd factor {way.odd} of the size {n} goes by FFT; use flat")
+    y = np.ascontiguousarray(x.reshape(-1, n) * before)
+    inner = n // way.power
+    if way.power > 1:
+        walsh_hadamard(y, inner, 0, len(y))
+    odd = ((_dense, way.odd),) if way.odd > 1 else ()
+    for make, k in (*odd, *((hadamard_matrix, order) for order in way.cores)):
+        inner //= k
+        matrix = _matrix(make, k, y.dtype)
+        matrix = matrix.T if transposed else matrix
+        y = y.reshape(-1, k) @ matrix.T if inner == 1 else matrix @ y.reshape(-1, k, inner)
+    return y.reshape(x.shape)
+
+
+def by_products(n: int) -> bool:
+    """Say whether the matrix of size n is multiplied with by products alone, without FFT."""
+    return factors(n).odd <= MOST_DENSE
+
+
+def unit(n: int) -> float:
+    """What Sylvester's matrix is multiplied with in the matrix of size n."""
+    return math.sqrt(factors(n).odd / n)
+
+
+@cache
+def _matrix(make: Callable[[int], NDArray[Any]], k: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.array(make(k), dtype=dtype)
 
 
 def on_kernel(x: Array, n: int) -> Kronecker | None:
@@ -152,7 +204,7 @@ def kronecker(n: int) -> Kronecker:
     way = factors(n)
     odd = (_dense(way.odd),) if way.odd > 1 else ()
     cores = tuple(hadamard_matrix(order) for order in way.cores)
-    return Kronecker(way.power, odd + cores, math.sqrt(way.odd / n))
+    return Kronecker(way.power, odd + cores, unit(n))
 
 
 def _walsh_hadamard(xp: Any, y: Array, size: int) -> Array:

@@ -14,7 +14,8 @@ from quincunx._types import Array
 from quincunx.kernels.hadamard import random_hadamard
 from quincunx.kernels.kept import kept
 from quincunx.kernels.select import on_gpu
-from quincunx.solvers.linalg.flat import flat, on_kernel
+from quincunx.solvers.linalg.few import as_given, few_vectors, signs_of, unit_signs
+from quincunx.solvers.linalg.flat import by_products, flat, flat_of_few, on_kernel, unit
 from quincunx.solvers.linalg.random_bits import Kind, normal, permutation, signs
 
 
@@ -97,6 +98,14 @@ class RandomHadamard:
             return random_hadamard(
                 x, kernel, before=self._narrow_signs(x), divisor=divisor, dtype=dtype
             )
+        few = few_vectors(x, self.tuned, divisor) if by_products(self.n) else None
+        if few is not None:
+            z, (tuned, divided) = few
+            z = z if divided is None else z / divided
+            before = (
+                unit_signs(self.n, self.seed, z.dtype) if tuned is None else tuned * unit(self.n)
+            )
+            return as_given(flat_of_few(z, before), x, dtype)
         y = _widened(x)
         y = y if divisor is None else y / _beside(divisor, y)
         return _rounded(flat(y, self._signs(y)), dtype)
@@ -125,6 +134,12 @@ class RandomHadamard:
                 x, kernel, transposed=True, before=factor, after=self._narrow_signs(x), bias=bias,
                 dtype=dtype,
             )  # fmt: skip
+        few = few_vectors(x, self.tuned, factor, bias) if by_products(self.n) else None
+        if few is not None:
+            z, (tuned, times, added) = few
+            z = flat_of_few(z if times is None else z * times, unit(self.n), transposed=True)
+            z *= signs_of(self.n, self.seed, z.dtype) if tuned is None else tuned
+            return as_given(z if added is None else z + added, x, dtype)
         y = _widened(x)
         y = y if factor is None else y * _beside(factor, y)
         y = flat(y, transposed=True) * self._signs(y)
