@@ -252,6 +252,8 @@ class QuantizedLinear(torch.nn.Module):
         Under ``torch.autocast`` the layer keeps to float32 within: transforms of 16 bits would
         lose what the codes have.
         """
+        if not torch.is_autocast_enabled(x.device.type):
+            return self._product(x)
         with torch.autocast(x.device.type, enabled=False):
             return self._product(x)
 
@@ -284,7 +286,19 @@ class QuantizedLinear(torch.nn.Module):
         """Return the products with W~ without scales, float32 [..., m]."""
         shared = None if self._group is None else self._group.share(self, x)
         y, found = (self._turned(x), None) if shared is None else shared
-        return _Product.apply(y, self) if found is None else found
+        if y is None:
+            return found
+        if y.requires_grad and torch.is_grad_enabled():
+            return _Product.apply(y, self)
+        return self._multiplied(y)
+
+    def _multiplied(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the products of transformed inputs with W~ without scales, without gradients."""
+        shape = self.out_features, self.in_features
+        rows = x.numel() // self.in_features
+        blocks = self.blocks.get((shape[0], bucket(rows), x.dtype)) if self.blocks else None
+        found = coded_product(x, self.qweight.data, self.coding, shape, blocks)
+        return x.to(torch.float32) @ self.points().T if found is None else found
 
     def _held_product(self, x: torch.Tensor, held: _Held) -> torch.Tensor:
         """Multiply by what is held, and by what is trained: the latter number by number."""
@@ -358,11 +372,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: QuantizedLinear) -> torch.Tensor:
         ctx.layer = layer
-        shape = layer.out_features, layer.in_features
-        rows = x.numel() // layer.in_features
-        blocks = layer.blocks.get((shape[0], bucket(rows), x.dtype)) if layer.blocks else None
-        found = coded_product(x, layer.qweight.data, layer.coding, shape, blocks)
-        return x.to(torch.float32) @ layer.points().T if found is None else found
+        return layer._multiplied(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
