@@ -154,7 +154,7 @@ def test_scales_of_trellises_are_found_by_trials_and_used_with_the_full_search(m
     codebook = Trellis(2, state_bits=10)
     found = ldlq(weights, hessian, codebook)
     assert found.codebook.search == "paper"
-    assert seen[-2:] == 2 * [("paper", 4)] and set(seen[:-2]) == {("trial", 2)}
+    assert set(seen) == {("trial", 2), ("paper", 4)}  # tiles of some rows, and of all
     tried = np.geomspace(0.5, 2, 13) * found.codebook.scale
     losses = [ldlq(weights, hessian, replace(codebook, scale=float(s))).proxy_loss for s in tried]
     assert found.proxy_loss <= 1.03 * min(losses)
