@@ -36,7 +36,7 @@ def show_compression(console: Console, folder: str, *, bits: float = 2, samples:
         f"The package carries a small language model, {bytes_of(size)} of weights in 16 bits, "
         f"trained on documentation of Python packages. Its linear layers are now written in "
         f"{bits:g} bits a weight: each layer is rounded so that its outputs change least on "
-        f"{samples} samples of text, by a search through a trellis (QTIP). Two minutes or so.",
+        f"{samples} samples of text, by a search through a trellis (QTIP). Two minutes or three.",
     )
     console.print(f"$ quincunx quantize reference OUT --recipe qtip --bits {bits:g}")
     page = Path(folder) / PAGE

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-DEMO_HELP = """Show what the library does, on models small enough to follow. Under five minutes.
+DEMO_HELP = """Show what the library does, on models small enough to follow. Some five minutes.
 
 Beliefs that disagree, at several gamma, and a clash of certainties; a
 medical network with and without evidence; the cluster tree on which it

@@ -139,17 +139,19 @@ def flat(x: Array, before: Array | float = 1.0, *, transposed: bool = False) -> 
 def flat_of_few(
     x: NDArray[Any], before: NDArray[Any] | float, *, transposed: bool = False
 ) -> NDArray[Any]:
-    """Multiply a few vectors by the matrix of size n, as :func:`flat` does, to the same bits.
+    """Multiply a few vectors by the matrix of size n, as :func:`flat` does.
 
-    But for rounding where the size is that of a stored matrix, times an odd number: there libraries
-    add up as they like.
-
-    To ask which library an array is of, and to copy matrices there, takes longer than the work.
+    To ask which library an array is of, and to copy matrices there, takes longer than the work. The
+    results are those of :func:`flat` for NumPy's arrays, bit by bit where n has a power of two that
+    is no part of a stored matrix, and else but for the order of a product's sums.
 
     Arguments:
         x: [..., n], float32 or float64.
         before: what x is multiplied with first, with :func:`unit` in it; in the type of ``x``.
         transposed: multiply by the transposed matrix.
+
+    Returns:
+        [..., n], in the type of ``x``; never memory of ``x``.
 
     Raises:
         ModelError: the size has an odd factor that goes by FFT (:func:`by_products`).

@@ -37,7 +37,8 @@ def ldlq(W: Array, H: Array, codebook: Codebook, *, damping: float = 0.01) -> Ro
             device.
         H: second moments of the layer's inputs, ``E[x x']`` [n, n], or any symmetric positive
             semidefinite matrix; its scale is of no account.
-        codebook: where its scale is None, one is chosen: the one of least loss on 64 rows.
+        codebook: where its scale is None, one is chosen: the one of least loss on 64 rows, or a
+            larger one if all rows together lose more than these and less by it.
         damping: added to the diagonal of H for the feedback, as a fraction of its mean.
 
     Raises:

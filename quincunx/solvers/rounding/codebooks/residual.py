@@ -100,13 +100,14 @@ class Residual:
         """
         xp: Any = array_namespace(x)
         given, x = x.dtype, in_working_type(x)
-        view, scale = (
-            shared(x),
-            shared(self.scale) if getattr(self.scale, "ndim", 0) else self.scale,
-        )
-        if view is not None and view is not x and scale is not None:
+        view, seen, scale = shared(x), None, self.scale
+        if metric is not None:
+            seen = shared(xp.astype(metric, xp.float64))
+        if getattr(scale, "ndim", 0):
+            scale = shared(scale)
+        together = scale is not None and (seen is None) == (metric is None)
+        if view is not None and view is not x and together:
             # Dozens of small steps: NumPy takes a fraction of torch's time for each.
-            seen = None if metric is None else shared(xp.astype(metric, xp.float64))
             values, codes = replace(self, scale=scale).quantize(view, metric=seen)
             values, codes = xp.asarray(values), as_codes(xp.asarray(codes), 8 * codes.itemsize)
             return xp.astype(values, given, copy=False), codes
