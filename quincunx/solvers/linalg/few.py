@@ -16,7 +16,7 @@ __all__ = ["as_given", "few_vectors", "signs_of", "unit_signs"]
 MOST = 1 << 16  # numbers; with more, threads and torch's loops gain more than they cost
 KEPT = 1024  # vectors of signs
 
-Few = tuple[NDArray[Any], tuple[NDArray[Any] | None, ...]]
+Few = tuple[NDArray[Any], tuple[Any, ...]]  # an array each, or None where none was given
 
 
 def few_vectors(x: Array, *others: Array | None) -> Few | None:

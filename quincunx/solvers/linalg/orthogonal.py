@@ -198,6 +198,13 @@ class KroneckerOrthogonal:
 
     def apply(self, x: Array, /) -> Array:
         """``V x`` for each vector of ``x`` [..., n], floating; same shape and type."""
+        check_vectors(x, self.n)
+        few = few_vectors(x, self.left, self.right)
+        if few is not None:
+            z, (left, right) = few
+            z = z[..., np.asarray(self.first)].reshape(*x.shape[:-1], len(left), len(right))
+            z = (left @ z @ right.T).reshape(x.shape)
+            return as_given(z[..., np.asarray(self.second)], x, None)
         xp, left, right, first, second = self._beside(x)
         y = xp.reshape(xp.take(x, first, axis=-1), (*x.shape[:-1], left.shape[0], right.shape[0]))
         y = xp.reshape(left @ y @ right.T, x.shape)
@@ -205,6 +212,16 @@ class KroneckerOrthogonal:
 
     def undo(self, x: Array, /) -> Array:
         """``V' x`` for each vector of ``x`` [..., n], floating; same shape and type."""
+        check_vectors(x, self.n)
+        few = few_vectors(x, self.left, self.right)
+        if few is not None:
+            z, (left, right) = few
+            y = np.empty_like(z)
+            y[..., np.asarray(self.second)] = z
+            y = y.reshape(*x.shape[:-1], len(left), len(right))
+            z = np.empty_like(z)
+            z[..., np.asarray(self.first)] = (left.T @ y @ right).reshape(x.shape)
+            return as_given(z, x, None)
         xp, left, right, first, second = self._beside(x)
         y = xp.take(x, xp.argsort(second), axis=-1)
         y = xp.reshape(y, (*x.shape[:-1], left.shape[0], right.shape[0]))
@@ -212,7 +229,6 @@ class KroneckerOrthogonal:
 
     def _beside(self, x: Array) -> tuple[Any, Array, Array, Array, Array]:
         """Return the library of ``x``, and the four arrays in it, where ``x`` is."""
-        check_vectors(x, self.n)
         xp: Any = array_namespace(x)
         factors = (_beside(a, x) for a in (self.left, self.right))
         orders = (xp.asarray(a, device=device(x)) for a in (self.first, self.second))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quincunx.solvers.linalg import RandomHadamard
+from quincunx.solvers.linalg import KroneckerOrthogonal, RandomHadamard, random_kronecker
 from quincunx.solvers.linalg.few import MOST, few_vectors
 
 SIZES = (1, 2, 96, 256, 768, 28, 224, 688, 2062)
@@ -41,6 +41,33 @@ def test_few_and_many_vectors_give_the_same(n, dtype, tuned):
     kept = x.copy()
     transform.undo(x), transform.apply(x)
     assert np.array_equal(x, kept)
+
+
+@pytest.mark.parametrize("n", [1, 7, 96, 256, 768])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_vectors_are_multiplied_by_kronecker_products_as_many_are(n, library, dtype):
+    transform, x = random_kronecker(n, 3), np.random.default_rng(n).normal(size=(2, 3, n))
+    x = x.astype(dtype)
+    matrix = np.kron(transform.left, transform.right)[transform.second]
+    matrix = matrix[:, np.argsort(transform.first)]  # columns, from the order of the product
+    rows = np.zeros((MOST // n + 1, n), dtype)
+    as_library = np.asarray
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        as_library = torch.from_numpy
+        parts = (transform.left, transform.right, transform.first, transform.second)
+        transform = KroneckerOrthogonal(*map(torch.from_numpy, parts))
+    given, long = as_library(x), as_library(np.concatenate([x.reshape(6, n), rows]))
+    eps = 8 * n**0.5 * np.finfo(dtype).eps
+    for of, by in ((transform.apply, matrix.T), (transform.undo, matrix)):
+        found = of(given)
+        assert type(found) is type(given) and found.shape == given.shape
+        assert found.dtype == given.dtype
+        np.testing.assert_allclose(found, x @ by, rtol=0, atol=eps * np.abs(x).max())
+        more = np.asarray(of(long))[:6].reshape(x.shape)
+        np.testing.assert_allclose(found, more, rtol=0, atol=eps * np.abs(x).max())
+    assert np.array_equal(given, x)
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
