@@ -1,12 +1,13 @@
 """What each recipe costs the reference language model, and one trained on Wikipedia.
 
-    python -m benchmarks.compression_quality [--quick] [--wikipedia FOLDER] [--seeds N] [--of NAME]
+    python -m benchmarks.compression_quality [--quick] [--seeds N] [--of NAME]
 
 Cells that ``benchmarks/results/compression-quality.json`` has are not measured again: the job can
 be stopped, and gone on with; two processes, each with one model (``--of reference``, ``--of
-wikipedia``) and OMP_NUM_THREADS=1, are faster than one on two cores. FOLDER is what
-``python -m tools.train_reference FOLDER --text $QUINCUNX_DATA/text/wikipedia.txt --steps 2500``
-wrote; it is scored on the test part of WikiText-2.
+wikipedia``) and OMP_NUM_THREADS=1, are faster than one on two cores. The second model lies in
+``benchmarks/wikipedia``, as ``python -m tools.train_reference benchmarks/wikipedia --float32 --text
+$QUINCUNX_DATA/text/wikipedia.txt --steps 1200`` wrote it; it is scored on the test part of
+WikiText-2, and left out where QUINCUNX_DATA names no folder with both texts.
 """
 
 import fcntl
@@ -56,6 +57,7 @@ METHODS = (
     "QuIP tuned",
 )
 FILE = RESULTS / "compression-quality.json"
+WIKIPEDIA = Path(__file__).resolve().parent / "wikipedia"
 
 TEXT = """
 Perplexity and KL divergence from the original in nats a token, mean over seeds (of calibration text
@@ -214,7 +216,6 @@ def shown(cells: dict[str, Any], model: str) -> str:
 
 def main() -> None:
     parser = options(__doc__ or "", "one seed, 2 bits, the reference model only")
-    parser.add_argument("--wikipedia", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--of", help="only cells of this model: reference or wikipedia")
     parser.add_argument("--budget", type=float, default=math.inf, help="seconds to begin cells in")
@@ -222,11 +223,11 @@ def main() -> None:
     quiet()
     models: dict[str, tuple[Path, Any, Any]] = {"reference": (path(), None, list(topics()))}
     data = os.environ.get("QUINCUNX_DATA")
-    if choice.wikipedia and data and not choice.quick:
+    if data and not choice.quick:
         text = Path(data) / "text"
         train = read_texts(text / "wikipedia.txt")[0].split("</doc>")
         test = read_texts(text / "wikitext2-test.txt")
-        models["wikipedia"] = (choice.wikipedia, train, test)
+        models["wikipedia"] = (WIKIPEDIA, train, test)
     where = environment(("torch", "transformers", "numpy"))
     cells = recorded({})
     begun = time.perf_counter()
