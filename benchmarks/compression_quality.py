@@ -17,7 +17,8 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from quincunx.compression.huggingface.text import Calibration, calibration, read
 from quincunx.compression.job import Job
 from quincunx.compression.ranks import Ranks
 from quincunx.compression.tuning.distill import distill
+from quincunx.nn.quantized_linear import decoded
 from quincunx.reference import path, topics
 
 GROUP = 128
@@ -71,6 +73,37 @@ all counted.
 
 {tables}
 """
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model's folder, texts to calibrate on (None: the package's), and what it is scored on."""
+
+    folder: Path
+    texts: Any
+    test: Any
+
+
+@cache  # the package's text takes longer to read than a model to round to nearest
+def words_of(subject: Subject, samples: int, seed: int) -> Calibration:
+    tokenizer = load(subject.folder)[1]
+    return calibration(subject.texts, tokenizer, samples=samples, context=256, seed=seed)
+
+
+@cache
+def held_out(subject: Subject) -> torch.Tensor:
+    return calibration(subject.test, load(subject.folder)[1], samples=128, context=256).ids
+
+
+def subjects(quick: bool) -> dict[str, Subject]:
+    """The models by name, the second if its texts are there."""
+    found = {"reference": Subject(path(), None, list(topics()))}
+    data = os.environ.get("QUINCUNX_DATA")
+    if data and not quick:
+        text = Path(data) / "text"
+        train = read_texts(text / "wikipedia.txt")[0].split("</doc>")
+        found["wikipedia"] = Subject(WIKIPEDIA, train, read_texts(text / "wikitext2-test.txt"))
+    return found
 
 
 def affine(group: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -135,14 +168,12 @@ def peers(model: Any, words: Calibration, method: str, bits: int) -> None:
         source.walk(job, words.ids, work)
 
 
-def measured(
-    folder: Path, texts: Any, test: Any, method: str, bits: int, seed: int
-) -> dict[str, Any]:
+def measured(subject: Subject, method: str, bits: int, seed: int) -> dict[str, Any]:
     """One cell."""
-    model, tokenizer = load(folder, dtype=torch.float32)
-    original = load(folder, dtype=torch.float32)[0]
-    words = calibration(texts, tokenizer, samples=128, context=256, seed=seed)
-    held_out = calibration(test, tokenizer, samples=128, context=256).ids
+    model = load(subject.folder, dtype=torch.float32)[0]
+    original = load(subject.folder, dtype=torch.float32)[0]
+    words, tuned = words_of(subject, 128, seed), method.endswith("tuned")
+    more = words_of(subject, 512, seed) if tuned else words
     began = time.perf_counter()
     stored = bits + 32 / GROUP
     if method in ("round to nearest", "GPTQ"):
@@ -151,15 +182,15 @@ def measured(
         recipe = RECIPES[method.split()[0]]
         if method.endswith("two-sided"):
             recipe = replace(recipe, rounding="two-sided")
-        if method.endswith("tuned"):
+        if tuned:
             recipe = replace(recipe, tune=EPOCHS)
         report = quantize_model(model, recipe, words.ids, bits=bits, seed=seed)
         stored = report.bits_per_weight
-        if method.endswith("tuned"):
-            more = calibration(texts, tokenizer, samples=512, context=256, seed=seed)
+        if tuned:
             distill(model, original, more.ids, epochs=2, rate=2, seed=seed)
     seconds = time.perf_counter() - began
-    found = evaluate(model, held_out, original)
+    with decoded(model):
+        found = evaluate(model, held_out(subject), original)
     return {
         "perplexity": found.perplexity,
         "KL": found.divergence,
@@ -221,26 +252,20 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=math.inf, help="seconds to begin cells in")
     choice = parser.parse_args()
     quiet()
-    models: dict[str, tuple[Path, Any, Any]] = {"reference": (path(), None, list(topics()))}
-    data = os.environ.get("QUINCUNX_DATA")
-    if data and not choice.quick:
-        text = Path(data) / "text"
-        train = read_texts(text / "wikipedia.txt")[0].split("</doc>")
-        test = read_texts(text / "wikitext2-test.txt")
-        models["wikipedia"] = (WIKIPEDIA, train, test)
+    models = subjects(choice.quick)
     where = environment(("torch", "transformers", "numpy"))
     cells = recorded({})
     begun = time.perf_counter()
     for seed in range(1 if choice.quick else choice.seeds):
         for method in sorted(METHODS, key=lambda m: m.startswith("QuIP#")):  # the slowest last
-            for name, (folder, texts, test) in models.items():
+            for name, subject in models.items():
                 for bits in BITS[:1] if choice.quick else BITS:
                     key = f"{name}|{method}|{bits}|{seed}"
                     late = time.perf_counter() - begun > choice.budget
                     other = choice.of not in (None, name)
                     if key in cells or late or other or (method == METHODS[0] and seed):
                         continue
-                    found = measured(folder, texts, test, method, bits, seed)
+                    found = measured(subject, method, bits, seed)
                     print(key, found, flush=True)
                     cells = recorded({key: found})
     names = [name for name in ("reference", "wikipedia") if any(k.startswith(name) for k in cells)]
