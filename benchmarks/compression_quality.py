@@ -41,6 +41,7 @@ from quincunx.compression.ranks import Ranks
 from quincunx.compression.tuning.distill import distill
 from quincunx.nn.quantized_linear import decoded
 from quincunx.reference import path, topics
+from tools.train_reference import corpus
 
 GROUP = 128
 GROUPS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
@@ -101,7 +102,7 @@ def subjects(quick: bool) -> dict[str, Subject]:
     data = os.environ.get("QUINCUNX_DATA")
     if data and not quick:
         text = Path(data) / "text"
-        train = read_texts(text / "wikipedia.txt")[0].split("</doc>")
+        train = corpus(text / "wikipedia.txt")[0]
         found["wikipedia"] = Subject(WIKIPEDIA, train, read_texts(text / "wikitext2-test.txt"))
     return found
 
