@@ -197,7 +197,11 @@ class KroneckerOrthogonal:
         return int(self.left.shape[0] * self.right.shape[0])
 
     def apply(self, x: Array, /) -> Array:
-        """``V x`` for each vector of ``x`` [..., n], floating; same shape and type."""
+        """``V x`` for each vector of ``x`` [..., n], float32 or float64; same shape and type.
+
+        Raises:
+            ModelError: x is of another size or type.
+        """
         check_vectors(x, self.n)
         few = few_vectors(x, self.left, self.right)
         if few is not None:
@@ -211,7 +215,11 @@ class KroneckerOrthogonal:
         return xp.take(y, second, axis=-1)
 
     def undo(self, x: Array, /) -> Array:
-        """``V' x`` for each vector of ``x`` [..., n], floating; same shape and type."""
+        """``V' x`` for each vector of ``x`` [..., n], float32 or float64; same shape and type.
+
+        Raises:
+            ModelError: x is of another size or type.
+        """
         check_vectors(x, self.n)
         few = few_vectors(x, self.left, self.right)
         if few is not None:
