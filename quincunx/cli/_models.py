@@ -43,6 +43,9 @@ def measured(
 ) -> "tuple[Evaluation, Size, float | None]":
     """Load a model, and its original if there is one, and evaluate it.
 
+    Size and speed are those of the model as it was stored. Predictions are computed in float32 on a
+    CPU: few CPUs multiply numbers of 16 bits as fast, most take ten times as long.
+
     Arguments:
         model: its folder.
         original: folder of the model before compression, or "".
@@ -55,6 +58,8 @@ def measured(
     from quincunx.cli._waiting import wait_for
 
     def work(report: Callable[[str], None]) -> "tuple[Evaluation, Size, float | None]":
+        import torch
+
         from quincunx._errors import ModelError
         from quincunx.compression.devices import device_of
         from quincunx.compression.evaluate import evaluate, size_of, tokens_per_second
@@ -75,10 +80,15 @@ def measured(
             context=longest_of(found.config, context),
         ).ids
         found = found.to(place)
+        size, rate = size_of(found), tokens_per_second(found) if speed else None
+        if place.type == "cpu":
+            for loaded in (found, first):
+                if loaded is not None:
+                    # transformers' own float refuses quantized models; ours keep what codes need.
+                    torch.nn.Module.float(loaded)
         result = evaluate(
             found, ids, first, report=lambda done, all_: report(f"{done} of {all_} windows")
         )
-        rate = tokens_per_second(found) if speed else None
-        return result, size_of(found), rate
+        return result, size, rate
 
     return wait_for(work, "evaluating")

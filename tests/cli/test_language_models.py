@@ -44,6 +44,21 @@ def test_evaluate_prints_and_writes_a_page(out, tmp_path):
     assert "perplexity" in run("evaluate", out, "--samples", 8).output
 
 
+def test_evaluate_predicts_in_float32_and_counts_what_is_stored():
+    import torch
+
+    import quincunx
+    from quincunx.compression.evaluate import evaluate
+    from quincunx.compression.huggingface.text import calibration
+    from quincunx.reference import topics
+
+    found = json.loads(run("evaluate", "reference", "--samples", 8, "--context", 64, "--json").output)
+    assert found["size"]["bits"] == pytest.approx(16, abs=0.01)
+    model, tokenizer = quincunx.load(path(), dtype=torch.float32)
+    ids = calibration(topics(), tokenizer, samples=8, context=64).ids
+    assert found["perplexity"] == pytest.approx(evaluate(model, ids).perplexity, rel=1e-5)
+
+
 def test_inspect_describes(out):
     result = run("inspect", out, "--layers")
     assert result.exit_code == 0 and "quip, 4 bits" in result.output
