@@ -52,7 +52,8 @@ def test_evaluate_predicts_in_float32_and_counts_what_is_stored():
     from quincunx.compression.huggingface.text import calibration
     from quincunx.reference import topics
 
-    found = json.loads(run("evaluate", "reference", "--samples", 8, "--context", 64, "--json").output)
+    asked = ("evaluate", "reference", "--samples", 8, "--context", 64, "--json")
+    found = json.loads(run(*asked).output)
     assert found["size"]["bits"] == pytest.approx(16, abs=0.01)
     model, tokenizer = quincunx.load(path(), dtype=torch.float32)
     ids = calibration(topics(), tokenizer, samples=8, context=64).ids
