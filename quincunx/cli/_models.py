@@ -43,8 +43,8 @@ def measured(
 ) -> "tuple[Evaluation, Size, float | None]":
     """Load a model, and its original if there is one, and evaluate it.
 
-    Size and speed are those of the model as it was stored. Predictions are computed in float32 on a
-    CPU: few CPUs multiply numbers of 16 bits as fast, most take ten times as long.
+    Size and speed are those of the model as it was stored. On a CPU predictions are computed in
+    float32: few CPUs multiply numbers of 16 bits as fast, some take ten times as long.
 
     Arguments:
         model: its folder.
@@ -58,11 +58,9 @@ def measured(
     from quincunx.cli._waiting import wait_for
 
     def work(report: Callable[[str], None]) -> "tuple[Evaluation, Size, float | None]":
-        import torch
-
         from quincunx._errors import ModelError
         from quincunx.compression.devices import device_of
-        from quincunx.compression.evaluate import evaluate, size_of, tokens_per_second
+        from quincunx.compression.evaluate import evaluate, size_of, tokens_per_second, widen
         from quincunx.compression.huggingface.loading import load
         from quincunx.compression.huggingface.text import calibration, longest_of, read_texts
         from quincunx.reference import topics
@@ -84,8 +82,7 @@ def measured(
         if place.type == "cpu":
             for loaded in (found, first):
                 if loaded is not None:
-                    # transformers' own float refuses quantized models; ours keep what codes need.
-                    torch.nn.Module.float(loaded)
+                    widen(loaded)
         result = evaluate(
             found, ids, first, report=lambda done, all_: report(f"{done} of {all_} windows")
         )

@@ -14,7 +14,7 @@ from quincunx._errors import ModelError
 from quincunx.compression.calibrate import check_ids
 from quincunx.nn.quantized_linear import QuantizedLinear
 
-__all__ = ["Evaluation", "Size", "evaluate", "size_of", "tokens_per_second"]
+__all__ = ["Evaluation", "Size", "evaluate", "size_of", "tokens_per_second", "widen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,11 @@ def _cross_entropy(log_probabilities: torch.Tensor, goal: torch.Tensor) -> list[
 
 def _perplexity(nats: list[float]) -> float:
     return math.exp(min(sum(nats) / len(nats), 700.0))
+
+
+def widen(model: torch.nn.Module) -> None:
+    """Let a model compute in float32, in place; compressed layers keep what their codes need."""
+    torch.nn.Module.float(model)  # transformers' own method refuses all quantized models
 
 
 def size_of(model: torch.nn.Module) -> Size:
