@@ -13,7 +13,7 @@ from quincunx.cli._console import bytes_of, print_prose
 
 INSTALL = "To see a language model compressed: pip install 'quincunx[compression]'."
 PAGE = "quincunx-demo.html"
-PROMPTS = ("Return the", "A list of")
+PROMPT = "A list of"
 
 
 def show_compression(console: Console, folder: str, *, bits: float = 2, samples: int = 128) -> None:
@@ -53,10 +53,9 @@ def show_compression(console: Console, folder: str, *, bits: float = 2, samples:
         _run("evaluate", out, "--original", "reference", "--report", str(page), "--speed")
         console.print()
         print_prose(console, "And it still writes, in the manner of what it was trained on:")
-        for prompt in PROMPTS:
-            console.print(f'$ quincunx generate OUT "{prompt}"')
-            _run("generate", out, prompt, "--tokens", "40")
-            console.print()
+        console.print(f'$ quincunx generate OUT "{PROMPT}"')
+        _run("generate", out, PROMPT, "--tokens", "40")
+        console.print()
 
 
 def _run(*arguments: str) -> None:
