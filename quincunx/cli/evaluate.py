@@ -16,7 +16,8 @@ EVALUATE_HELP = """Measure how well a model predicts a text, and how it differs 
   perplexity: the exponential of the mean loss of a token; lower is better.
   KL to the original: how far the distributions of the next token are
   apart, in nats. It tells small losses that perplexity does not show.
-  On a CPU both models predict in float32, whatever they are stored in.
+  On a CPU both models predict in float32, whatever they are stored in;
+  the original then takes 4 bytes of memory a weight.
   [cyan]quincunx evaluate OUT --original models/llama --text book.txt[/cyan]
 
 [bold]Text[/bold]
