@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,17 @@ def lacks_gpu() -> bool:
     if reason:
         print(f"This benchmark needs a GPU of NVIDIA, torch and triton: {reason}.", file=sys.stderr)
     return bool(reason)
+
+
+def in_processes(work: Callable[[Any], Any], cases: Sequence[Any]) -> list[Any]:
+    """Return what work makes of each case, done in a process a core: compiling kernels takes long.
+
+    Arguments:
+        work: a function of a module.
+        cases: its arguments, one a call.
+    """
+    with ProcessPoolExecutor(min(_cores(), len(cases)), get_context("spawn")) as pool:
+        return list(pool.map(work, cases))
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
