@@ -190,15 +190,13 @@ def compiled(
     entries = "*fp32"
     if code == "hyb":
         entries = "*i64" if few or dtype == "float32" else "*i32"
-    sizes = ("units", "part", "width") if few else ("batch", "tile_rows", "tile_columns", "part")
-    signature = {
-        "x_ptr": TYPES[dtype],
-        "words_ptr": "*i32",
-        "table_ptr": entries,
-        "out_ptr": "*fp32",
-        **dict.fromkeys(sizes, "i32"),
-    }
-    odd = () if few else ("batch",)
+    signature = {"x_ptr": TYPES[dtype], "words_ptr": "*i32", "table_ptr": entries}
+    sizes = ("batch", "tile_rows", "tile_columns", "part")
+    if few:
+        signature["scales_ptr"] = "*fp32"
+        sizes = ("units", "part", "width", "batch", "m")
+    signature |= {"out_ptr": "*fp32", **dict.fromkeys(sizes, "i32")}
+    odd = ("batch",)
     kernel = _kernels.vector if few else _kernels.matrix
     launch = trellis.launching(dtype, blocks)
     return assembled(kernel, signature, shape, odd, architecture, launch), shape

@@ -150,7 +150,7 @@ def _usual(product: _Product, rows: int, dtype: torch.dtype) -> Blocks:
     """Return how a product is cut up without tuning."""
     name = str(dtype).removeprefix("torch.")
     if product.coding.codebook == "trellis":
-        return trellis.chosen(rows, name)
+        return trellis.chosen(rows, name, product.shape[0])
     return gpu_rows.chosen(rows, name, int(product.coding.bits), product.shape[0])
 
 

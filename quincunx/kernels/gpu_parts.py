@@ -22,11 +22,11 @@ class Blocks(NamedTuple):
 
 
 MANY_ROWS = {  # by rows of inputs, up to
-    16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
+    16: Blocks(warps=4, height=128, along=64, batch=16, programs=264),
     32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
     64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
-    128: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
-    0: Blocks(warps=8, height=64, along=64, batch=256, programs=132),
+    128: Blocks(warps=4, height=128, along=64, batch=128, programs=264),
+    0: Blocks(warps=4, height=64, along=64, batch=256, programs=264),
 }
 # Three products each: larger blocks spill registers, and want more shared memory than sm_89 has.
 SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)

@@ -215,7 +215,7 @@ def _matrix(
     size: tl.tensor, part: tl.tensor,
     KIND: tl.constexpr, BITS: tl.constexpr, LOAD: tl.constexpr, ASM: tl.constexpr,
     WIDEN: tl.constexpr, BATCH: tl.constexpr, HEIGHT: tl.constexpr, ALONG: tl.constexpr,
-    LAST: tl.constexpr, EACH: tl.constexpr,
+    LAST: tl.constexpr, EACH: tl.constexpr, EVEN: tl.constexpr,
 ) -> None:  # fmt: skip
     """Multiply blocks of W with blocks of inputs on tensor cores.
 
@@ -226,6 +226,7 @@ def _matrix(
         BATCH: rows of inputs of a program.
         HEIGHT: rows of W of a program.
         ALONG: columns of W that are decoded at a time.
+        EVEN: a row is a whole number of these, so that nothing beyond it is read.
     """
     TYPE: tl.constexpr = x_ptr.dtype.element_ty
     SWAP: tl.constexpr = KIND == "grid" and 8 % BITS != 0
@@ -238,7 +239,7 @@ def _matrix(
     words_ptr += row.to(tl.int64) * size
     b = tl.program_id(1) * BATCH + tl.arange(0, BATCH)
     column = tl.arange(0, ALONG)
-    x_ptr += b.to(tl.int64)[:, None] * width
+    x_ptr += tl.minimum(b, batch - 1).to(tl.int64)[:, None] * width
     sums = tl.zeros([HEIGHT, BATCH], tl.float32)
     first = tl.program_id(2) * part
     for start in range(first, tl.minimum(first + part, units), UNITS):
@@ -255,7 +256,10 @@ def _matrix(
                 weights = weights + (values[i].to(TYPE),)
         weights = tl.reshape(side_by_side(weights, UNIT), [HEIGHT, ALONG])
         at = start * UNIT + column
-        x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < width)[None, :], 0.0)
+        if EVEN:
+            x = tl.load(x_ptr + at[None, :])
+        else:
+            x = tl.load(x_ptr + at[None, :], (at < width)[None, :], 0.0)
         if TYPE == tl.float32:
             sums = tl.dot(weights, tl.trans(x), sums, input_precision="tf32x3")
         elif WIDEN:

@@ -98,7 +98,8 @@ def multiplied(
     options |= {"LAST": parts == 1, "EACH": scales.numel() > 1}
     options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
     if not few:
-        options["WIDEN"] = x.device.type == "cpu"
+        even = units % (blocks.along // UNIT) == 0
+        options |= {"WIDEN": x.device.type == "cpu", "EVEN": even}
     scales = scales.reshape(-1).to(torch.float32).contiguous()
     room = y
     if parts > 1:
@@ -169,6 +170,7 @@ def constants(
     if blocks.along:
         return shared | {
             "WIDEN": False,
+            "EVEN": True,
             "BATCH": blocks.batch,
             "HEIGHT": blocks.height,
             "ALONG": blocks.along,

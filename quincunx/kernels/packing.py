@@ -45,7 +45,7 @@ def pack(states: Array, shift: int) -> Array:
     if spare:
         zeros = xp.zeros((count, spare), dtype=xp.int64, device=states.device)
         bits = xp.concat([bits, zeros], axis=1)
-    weights = xp.asarray([1 << place for place in range(7, -1, -1)], device=states.device)
+    weights = 1 << xp.arange(7, -1, -1, dtype=xp.int64, device=states.device)
     return xp.astype(xp.sum(xp.reshape(bits, (count, -1, 8)) * weights, axis=2), xp.uint8)
 
 

@@ -85,6 +85,7 @@ def interpreted():
     for case in CASES:
         _, shift, _, _, window, turns = case
         x, values = map(torch.asarray, problem(case))
+        values = _triton.values_of(values, shift)
         found.append(_triton.search(x, values, shift, window, turns).tolist())
     return found
 

@@ -50,8 +50,8 @@ def random_hadamard(
         x: torch tensor [.., n], float16, bfloat16 or float32, on a GPU.
         matrix: M; there is room for it (:func:`serves`).
         transposed: multiply by M' instead.
-        before: [n] of any type on the same device; int8 for signs, which keep the inputs' type
-            exact. None: ones.
+        before: [n] or [1] of any type on the same device; int8 for signs, which keep the inputs'
+            type exact. None: ones.
         divisor: [n], or None.
         after: [n], or None.
         bias: [n], or None.

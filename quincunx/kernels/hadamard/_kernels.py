@@ -78,8 +78,10 @@ def _inputs(
     x = tl.load(x_ptr + at, inside, 0.0).to(tl.float32)
     if DIVISOR:
         x = x / tl.load(divisor_ptr + place, inside, 1.0).to(tl.float32)
-    if BEFORE:
+    if BEFORE == "all":
         x = x * tl.load(before_ptr + place, inside, 0).to(tl.float32)
+    elif BEFORE == "one":
+        x = x * tl.load(before_ptr).to(tl.float32)
     return x
 
 
@@ -107,7 +109,7 @@ def _power(
     Arguments, the first six addresses:
         x_ptr: rows of POWER numbers, ``stride`` apart.
         y_ptr: [rows, POWER], written.
-        before_ptr: [POWER], what inputs are multiplied with, if BEFORE.
+        before_ptr: what inputs are multiplied with: [POWER], [1] or nothing, as BEFORE says.
         divisor_ptr: [POWER], what they are divided by, if DIVISOR.
         after_ptr: [POWER], what outputs are multiplied with, if AFTER.
         bias_ptr: [POWER], what is added to them in the end, if BIAS.
@@ -117,8 +119,8 @@ def _power(
         ROWS: of a program, a power of two.
         POWER: 2^STAGES.
         STAGES: of butterflies.
-        BEFORE: whether there is such a vector.
-        DIVISOR: likewise.
+        BEFORE: "all", "one" or "none".
+        DIVISOR: whether there is such a vector.
         AFTER: likewise.
         BIAS: likewise.
     """

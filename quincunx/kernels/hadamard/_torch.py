@@ -61,6 +61,8 @@ class _Call(NamedTuple):
     def back(self, dtype: torch.dtype) -> _Call:
         """What takes gradients of the results to those of the inputs, in the inputs' type."""
         after = self.before
+        if after is not None and len(after) != self.matrix.n:
+            after = after.expand(self.matrix.n)
         if self.divisor is not None:
             after = (1 if after is None else after.to(torch.float32)) / self.divisor
         return _Call(self.matrix, not self.transposed, self.after, None, after, None, dtype)
@@ -93,8 +95,9 @@ def fused(
     for given in (x.dtype, dtype):
         if given not in TYPES:
             raise ModelError(f"a fused transform has float16, bfloat16 or float32, not {given}")
-    for vector in vectors:
-        if vector is not None and (tuple(vector.shape) != (n,) or vector.device != x.device):
+    for place, vector in enumerate(vectors):
+        sizes = ((n,), (1,)) if place == 0 else ((n,),)
+        if vector is not None and (tuple(vector.shape) not in sizes or vector.device != x.device):
             raise ModelError(
                 f"a vector has shape {tuple(vector.shape)} and lies on {vector.device}; a "
                 f"transform of size {n} on {x.device} needs {(n,)} there"

@@ -30,6 +30,7 @@ LEAST = 1 << 10  # smaller rows share a program
 MOST_ORDER = 512
 TALL = 512  # rows of a tile: with more, operands take too many registers
 LEAST_SIDE = 16  # of operands of tensor cores
+SPREAD = 64  # programs that few rows are spread over, where blocks can be cut: as many as help
 
 
 class Plan(NamedTuple):
@@ -104,6 +105,21 @@ def _way(
     return (tall > TALL, cost), way
 
 
+def spread(way: Plan, rows: int) -> Plan:
+    """Cut blocks where there are few rows, which a few programs would take long for.
+
+    Arguments:
+        way: the plan for many rows.
+        rows: of inputs.
+    """
+    block, across = way.block, -(-rows // way.rows)
+    while block > LEAST_SIDE and across * -(-way.order // block) < SPREAD:
+        block //= 2
+    if block == way.block:
+        return way
+    return way._replace(block=block, warps=min(way.warps, max(4, way.warps * block // way.block)))
+
+
 def warps(size: int) -> int:
     """Return how many warps share a tile: where it can be, 16 numbers a thread."""
     return min(16, max(4, size // 512))
@@ -120,8 +136,8 @@ def product(
             interpreter, on the processor.
         matrix: there is a plan for it.
         transposed: multiply by the transposed matrix.
-        before: [n], or None.
-        divisor: likewise.
+        before: [n], [1] or None.
+        divisor: [n], or None.
         after: likewise.
         bias: likewise.
         dtype: of the outputs.
@@ -130,8 +146,9 @@ def product(
 
     from quincunx.kernels.hadamard import _kernels
 
-    way = plan(matrix.power, matrix.orders)
-    assert way is not None
+    whole = plan(matrix.power, matrix.orders)
+    assert whole is not None
+    way = spread(whole, len(x))
     n = matrix.n
     if n > 1 and x.stride(1) != 1:
         x = x.contiguous()
@@ -139,8 +156,10 @@ def product(
     if not len(x):
         return y
     vectors = [None if v is None else v.contiguous() for v in (before, divisor, after, bias)]
-    options = constants(way, matrix, str(x.dtype), [None if v is None else str(v.dtype)
-                                                    for v in vectors])  # fmt: skip
+    kinds = [None if v is None else str(v.dtype) for v in vectors]
+    options = constants(way, matrix, str(x.dtype), kinds)
+    if before is not None and len(before) != n:
+        options["BEFORE"] = "one"
     pointers = [x if v is None else v for v in vectors]
     numbers = (len(x), x.stride(0), matrix.scale)
     fused = {"num_warps": way.warps, "num_stages": way.stages, "enable_fp_fusion": True}
@@ -168,9 +187,11 @@ def constants(
         vectors: the types of before, divisor, after and bias, None where there is none.
     """
     stages = way.power.bit_length() - 1
-    there = dict(zip(("BEFORE", "DIVISOR", "AFTER", "BIAS"), (v is not None for v in vectors),
-                     strict=True))  # fmt: skip
-    shared = {"ROWS": way.rows, "POWER": way.power, "STAGES": stages, **there}
+    before, divisor, after, bias = (v is not None for v in vectors)
+    shared = {
+        "ROWS": way.rows, "POWER": way.power, "STAGES": stages, "DIVISOR": divisor,
+        "BEFORE": "all" if before else "none", "AFTER": after, "BIAS": bias,
+    }  # fmt: skip
     if way.order == 1:
         return shared
     exact = [m.dtype.kind == "i" for m in matrix.matrices]
@@ -184,13 +205,21 @@ def constants(
     signs_before = vectors[0] is None or vectors[0].endswith("int8")
     return shared | options | {
         "ORDER": way.order,
-        "WIDTH": -(-way.order // way.block) * way.block,
+        "WIDTH": columns(matrix),
         "EXACT": all(exact[way.small :]),
         "WHOLE": not dtype.endswith("float32") and signs_before and vectors[1] is None,
         "CHUNK": way.chunk,
         "BLOCK": way.block,
         "WIDEN": False,
     }  # fmt: skip
+
+
+@cache
+def columns(matrix: Kronecker) -> int:
+    """Return how wide the last matrix lies in memory: whole blocks, also where they are cut."""
+    way = plan(matrix.power, matrix.orders)
+    assert way is not None
+    return -(-way.order // way.block) * way.block
 
 
 @cache
@@ -207,7 +236,7 @@ def _tables(matrix: Kronecker, transposed: bool, device: str) -> tuple[Any, Any,
     for factor in matrix.matrices[way.small :]:
         last = np.kron(last, factor)
     down = -(-way.order // way.chunk) * way.chunk
-    dense = _placed(last, transposed, down, -(-way.order // way.block) * way.block, device)
+    dense = _placed(last, transposed, down, columns(matrix), device)
     small = [
         _placed(m, transposed, width(len(m)), width(len(m)), device)
         for m in matrix.matrices[: way.small]

@@ -58,9 +58,6 @@ def trellis_matmul(
     tiles = -(-n // tile[1])
     checked(x, packed, n, -(-m // tile[0]), tiles * int(32 * bits))
     if state_bits == STATE_BITS and tile in PARTS:
-        found = operands(x, packed, tiles * tile[1])
-        if found is not None:
-            return returned(compiled_product(found, m, bits=bits, code=code, tile=tile), x)
         if launches(x):
             import torch
 
@@ -70,6 +67,9 @@ def trellis_matmul(
                 narrowed(x), packed, unscaled(str(x.device)), shape=shape, bits=bits, code=code,
                 tile=tile, blocks=blocks, dtype=torch.float32,
             )  # fmt: skip
+        found = operands(x, packed, tiles * tile[1])
+        if found is not None:
+            return returned(compiled_product(found, m, bits=bits, code=code, tile=tile), x)
     return reference.trellis_matmul(
         x, packed, shape, bits=bits, code=code, tile=tile, state_bits=state_bits
     )

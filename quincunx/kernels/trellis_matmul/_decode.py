@@ -1,8 +1,9 @@
 """What states stand for, inside kernels of Triton, with or without inline assembly.
 
-A byte sum s, 0 to 1020, has two forms that cost nothing to make. As a half-precision number
-``0x6400 + s`` is 1024 + s. As a single-precision number the bits ``s`` are s 2^-149, below the
-normal numbers, which a multiply-add takes at full speed; inputs are then scaled up by 2^96.
+A byte sum s, 0 to 1020, has three forms that cost nothing to make. As a half-precision number
+``0x6400 + s`` is 1024 + s, and as a single-precision number ``0x4B000000 + s`` is 2^23 + s. The
+bits ``s`` are the single-precision number s 2^-149, below the normal numbers, which a multiply-add
+takes at full speed; inputs are then scaled up by 2^96.
 """
 
 import triton
@@ -37,15 +38,19 @@ def _mixed(state: tl.tensor, CODE: tl.constexpr) -> tl.tensor:
 
 
 def _byte_sum(mixed: tl.tensor, START: tl.constexpr, ASM: tl.constexpr) -> tl.tensor:
-    """``START`` (0 or 0x6400) plus the sum of the four bytes, uint32."""
+    """``START`` (0, 0x6400 or 0x4B000000) plus the sum of the four bytes, uint32."""
     if ASM:
         if START == 0:
             return tl.inline_asm_elementwise(
                 "dp4a.u32.u32 $0, $1, 0x01010101, 0;", "=r,r", [mixed], tl.uint32, True, 1
             )
-        else:
+        elif START == 0x6400:
             return tl.inline_asm_elementwise(
                 "dp4a.u32.u32 $0, $1, 0x01010101, 0x6400;", "=r,r", [mixed], tl.uint32, True, 1
+            )
+        else:
+            return tl.inline_asm_elementwise(
+                "dp4a.u32.u32 $0, $1, 0x01010101, 0x4B000000;", "=r,r", [mixed], tl.uint32, True, 1
             )
     else:
         two = (mixed & 0x00FF00FF) + ((mixed >> 8) & 0x00FF00FF)
@@ -138,24 +143,38 @@ def _single(
                 return (raw - 1534.0) * MAD_FACTOR
 
 
-def _half(
+def _exact_mul1(state: tl.tensor, ASM: tl.constexpr) -> tl.tensor:
+    """mul1's values before they are rounded to half precision, float32: exact either way."""
+    if ASM:
+        raw = byte_sum(mix(state, "mul1"), 0x4B000000, ASM).to(tl.float32, bitcast=True)
+        times = tl.full(raw.shape, MUL1_FACTOR, tl.float32)
+        return tl.fma(raw, times, tl.full(raw.shape, MUL1_ZERO - 2.0**23 * MUL1_FACTOR, tl.float32))
+    else:
+        return byte_sum(mix(state, "mul1"), 0, ASM).to(tl.float32) * MUL1_FACTOR + MUL1_ZERO
+
+
+def _rounded(
     state: tl.tensor,
     table_ptr: tl.tensor,
     CODE: tl.constexpr,
-    FOLD: tl.constexpr,
     ASM: tl.constexpr,
+    TYPE: tl.constexpr,
 ) -> tl.tensor:
-    """Values, float16 where the code's are, else float32; folded: 1024 + s. Not for HYB."""
-    if CODE == "3inst" or CODE == "mcg":
-        return halves(mix(state, CODE), False, ASM)
-    elif CODE == "lookup" or ((CODE == "1mad" or CODE == "2mad") and not FOLD):
-        return single(state, table_ptr, CODE, False, ASM)
-    else:
-        sums = byte_sum(mix(state, CODE), 0x6400, ASM)
-        if FOLD:
-            return sums.to(tl.uint16).to(tl.float16, bitcast=True)
+    """Values of type TYPE. Not for HYB.
+
+    None goes from half precision to bfloat16: GPUs do that with a unit for few numbers at a time.
+    """
+    if TYPE == tl.bfloat16:
+        if CODE == "mul1":
+            return exact_mul1(state, ASM).to(TYPE)
         else:
-            return rounded_mul1(sums, ASM)
+            return single(state, table_ptr, CODE, False, ASM).to(TYPE)
+    elif CODE == "3inst" or CODE == "mcg":
+        return halves(mix(state, CODE), False, ASM).to(TYPE)
+    elif CODE == "mul1":
+        return rounded_mul1(byte_sum(mix(state, CODE), 0x6400, ASM), ASM).to(TYPE)
+    else:
+        return single(state, table_ptr, CODE, False, ASM).to(TYPE)
 
 
 def _entry(state: tl.tensor) -> tl.tensor:
@@ -168,5 +187,6 @@ byte_sum = triton.jit(_byte_sum)
 halves = triton.jit(_halves)
 rounded_mul1 = triton.jit(_rounded_mul1)
 single = triton.jit(_single)
-half = triton.jit(_half)
+exact_mul1 = triton.jit(_exact_mul1)
+rounded = triton.jit(_rounded)
 entry = triton.jit(_entry)

@@ -25,7 +25,7 @@ from quincunx.kernels.trellis_matmul._decode import (
     MUL1_ZERO,
     UP,
     entry,
-    half,
+    rounded,
     single,
 )
 
@@ -124,8 +124,8 @@ def _row(
 
 
 def _numbers(
-    state: tl.tensor, table_ptr: tl.tensor, CODE: tl.constexpr, FOLD: tl.constexpr,
-    ASM: tl.constexpr, TYPE: tl.constexpr,
+    state: tl.tensor, table_ptr: tl.tensor, CODE: tl.constexpr, ASM: tl.constexpr,
+    TYPE: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
     """One or two operands of tensor cores; the state may have bits above its 16."""
     if CODE == "hyb":
@@ -137,27 +137,32 @@ def _numbers(
             low = pair.to(tl.uint16).to(TYPE, bitcast=True)
             return (low, (pair >> 16).to(tl.uint16).to(TYPE, bitcast=True))
     else:
-        return (half(state & 0xFFFF, table_ptr, CODE, FOLD, ASM).to(TYPE),)
+        return (rounded(state & 0xFFFF, table_ptr, CODE, ASM, TYPE),)
 
 
 def _vector(
-    x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, out_ptr: tl.tensor,
-    units: tl.tensor, part: tl.tensor, width: tl.tensor,
+    x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, scales_ptr: tl.tensor,
+    out_ptr: tl.tensor, units: tl.tensor, part: tl.tensor, width: tl.tensor, batch: tl.tensor,
+    m: tl.tensor,
     BATCH: tl.constexpr, SHIFT: tl.constexpr, COUNT: tl.constexpr, EACH: tl.constexpr,
     COLUMNS: tl.constexpr,
     CODE: tl.constexpr, FOLD: tl.constexpr, ASM: tl.constexpr, NARROW: tl.constexpr,
-    THREADS: tl.constexpr,
+    THREADS: tl.constexpr, LAST: tl.constexpr, SCALES: tl.constexpr,
 ) -> None:  # fmt: skip
     """Multiply one row of tiles, a part of its columns, with up to 8 rows of inputs.
 
-    Arguments, the first four addresses:
+    Arguments, the first five addresses:
         x_ptr: [BATCH, width].
         words_ptr: int32 [rows of tiles, words].
         table_ptr: HYB's pairs of float32 as int64 [1024], a lookup's float32 [2^16], or nothing.
-        out_ptr: float32 [parts, BATCH, rows of tiles, rows of a tile], written.
+        scales_ptr: float32 [1] or [m].
+        out_ptr: float32 [parts, BATCH, rows of tiles, rows of a tile]; the last step: [batch, m] in
+            the outputs' type; written.
         units: in a row of tiles: the consecutive weights of a thread.
         part: units of a program, a multiple of THREADS.
         width: inputs of a row, whole tiles.
+        batch: rows of outputs.
+        m: outputs of a row.
         BATCH: rows of inputs, 1, 2, 4 or 8.
         SHIFT: bits from state to state.
         COUNT: words of a unit.
@@ -168,6 +173,8 @@ def _vector(
         ASM: inline assembly.
         NARROW: inputs have 16 bits.
         THREADS: of the program, one a unit.
+        LAST: there is one part: scale, and round to the outputs' type.
+        SCALES: a scale an output.
     """
     ROWS: tl.constexpr = 256 // EACH // COLUMNS
     SUMS: tl.constexpr = ROWS * BATCH
@@ -220,16 +227,25 @@ def _vector(
     found = tl.reshape(side_by_side(sums, SUMS), [THREADS // EACH, EACH, SUMS])
     found = tl.reshape(tl.sum(found, 0), [EACH * ROWS, BATCH])
     row = tiles * (EACH * ROWS) + tl.arange(0, EACH * ROWS)[:, None]
-    place = (tl.program_id(1) * BATCH + tl.arange(0, BATCH)[None, :]).to(tl.int64)
-    tl.store(out_ptr + place * (tl.num_programs(0) * EACH * ROWS) + row, found)
+    b = tl.arange(0, BATCH)[None, :]
+    if LAST:
+        if SCALES:
+            found *= tl.load(scales_ptr + row, row < m, 0.0)
+        else:
+            found *= tl.load(scales_ptr)
+        out_ptr += b.to(tl.int64) * m + row
+        tl.store(out_ptr, found.to(out_ptr.dtype.element_ty), (row < m) & (b < batch))
+    else:
+        place = (tl.program_id(1) * BATCH + b).to(tl.int64)
+        tl.store(out_ptr + place * (tl.num_programs(0) * EACH * ROWS) + row, found)
 
 
 def _matrix(
     x_ptr: tl.tensor, words_ptr: tl.tensor, table_ptr: tl.tensor, out_ptr: tl.tensor,
     batch: tl.tensor, tile_rows: tl.tensor, tile_columns: tl.tensor, part: tl.tensor,
     SHIFT: tl.constexpr, WORDS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    RUN: tl.constexpr, CODE: tl.constexpr, FOLD: tl.constexpr, ASM: tl.constexpr,
-    WIDEN: tl.constexpr, DOWN_TILES: tl.constexpr, ALONG_TILES: tl.constexpr, BATCH: tl.constexpr,
+    RUN: tl.constexpr, CODE: tl.constexpr, ASM: tl.constexpr, WIDEN: tl.constexpr,
+    DOWN_TILES: tl.constexpr, ALONG_TILES: tl.constexpr, BATCH: tl.constexpr, EVEN: tl.constexpr,
 ) -> None:  # fmt: skip
     """Multiply blocks of W with blocks of inputs on tensor cores.
 
@@ -248,13 +264,13 @@ def _matrix(
         COLUMNS: of a tile.
         RUN: weights that are cut from one window of 64 bits.
         CODE: name.
-        FOLD: 1024 + s is multiplied, and corrected by sums of inputs.
         ASM: inline assembly.
         WIDEN: operands are made single-precision numbers: the interpreter's product takes the
             bits of bfloat16 for whole numbers.
         DOWN_TILES: rows of tiles of a program.
         ALONG_TILES: columns of tiles that are decoded at a time.
         BATCH: rows of inputs of a program.
+        EVEN: parts are whole numbers of ALONG_TILES, so that nothing beyond W is read.
     """
     TYPE: tl.constexpr = x_ptr.dtype.element_ty
     STATES: tl.constexpr = RUN // 2 if CODE == "hyb" else RUN  # of a window
@@ -272,9 +288,8 @@ def _matrix(
     width = tile_columns * COLUMNS
     b = tl.program_id(1) * BATCH + tl.arange(0, BATCH)
     column = tl.arange(0, ALONG)
-    x_ptr += b.to(tl.int64)[:, None] * width
+    x_ptr += tl.minimum(b, batch - 1).to(tl.int64)[:, None] * width
     sums = tl.zeros([HEIGHT, BATCH], tl.float32)
-    totals = tl.zeros([BATCH], tl.float32)
     first = tl.program_id(2) * part
     for start in range(first, tl.minimum(first + part, tile_columns), ALONG_TILES):
         tile = (down + tl.minimum(start + along, tile_columns - 1)) * WORDS
@@ -284,12 +299,15 @@ def _matrix(
         weights = ()
         for place in tl.static_range(STATES):
             state = (pair >> ((STATES - 1 - place) * SHIFT)).to(tl.uint32)
-            weights = weights + numbers_of(state, table_ptr, CODE, FOLD, ASM, TYPE)
+            weights = weights + numbers_of(state, table_ptr, CODE, ASM, TYPE)
         weights = side_by_side(weights, RUN)
         weights = tl.reshape(weights, [DOWN_TILES, ALONG_TILES, ROWS, COLUMNS])
         weights = tl.reshape(tl.permute(weights, [0, 2, 1, 3]), [HEIGHT, ALONG])
         at = start * COLUMNS + column
-        x = tl.load(x_ptr + at[None, :], (b < batch)[:, None] & (at < width)[None, :], 0.0)
+        if EVEN:
+            x = tl.load(x_ptr + at[None, :])
+        else:
+            x = tl.load(x_ptr + at[None, :], (at < width)[None, :], 0.0)
         if TYPE == tl.float32:
             sums = tl.dot(weights, tl.trans(x), sums, input_precision="tf32x3")
         elif WIDEN:
@@ -297,12 +315,6 @@ def _matrix(
             sums = tl.dot(weights.to(tl.float32), wide, sums, input_precision="ieee")
         else:
             sums = tl.dot(weights, tl.trans(x), sums)
-        if FOLD:
-            totals += tl.sum(x.to(tl.float32), 1)
-    if FOLD:
-        FACTOR: tl.constexpr = MUL1_FACTOR if CODE == "mul1" else MAD_FACTOR
-        ZERO: tl.constexpr = MUL1_ZERO if CODE == "mul1" else MAD_ZERO
-        sums = sums * FACTOR + (totals * (ZERO - 1024 * FACTOR))[None, :]
     height = tile_rows * ROWS
     row = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)
     place = out_ptr + (tl.program_id(2) * batch + b).to(tl.int64)[None, :] * height

@@ -24,6 +24,10 @@ AFFINE = ("1mad", "2mad", "mul1")
 
 
 FEW_ROWS = Blocks(warps=4, height=32, along=256, batch=8, programs=1024)
+# With one or two rows of inputs a program's sums leave registers for more warps. One program a row
+# of tiles saves a second launch, wherever there are enough of them.
+WARPS = {1 << 13: 16, 1 << 30: 8}  # by outputs, up to
+LEAST_OUTPUTS = 3072
 
 
 def trellis_matmul(
@@ -72,11 +76,9 @@ def trellis_matmul(
     words = qweight.contiguous().view(torch.int32)
     few = batch <= FEW
     kind = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, kind)
+    blocks = blocks or chosen(batch, kind, shape[0])
     options = constants(batch, bits, code, tile, kind, blocks)
     options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
-    if not few:
-        options["WIDEN"] = x.device.type == "cpu"
     table = _table(code, kind, few, str(x.device))
     rows, columns = height // tile[0], width // tile[1]
     step = 32 * blocks.warps // options["EACH"] if few else options["ALONG_TILES"]
@@ -84,32 +86,54 @@ def trellis_matmul(
     part = part_of(columns, across, step, blocks.programs)
     parts = -(-columns // part)
     padded = options["BATCH"] if few else batch
+    if few:
+        options |= {"LAST": parts == 1, "SCALES": scales.numel() > 1}
+    else:
+        options |= {
+            "WIDEN": x.device.type == "cpu", "EVEN": columns % options["ALONG_TILES"] == 0
+        }  # fmt: skip
     if few and padded != batch:
         flat = torch.nn.functional.pad(flat, (0, 0, 0, padded - batch))
-    room = torch.empty((parts, padded, height), dtype=torch.float32, device=x.device)
+    alone = few and parts == 1
+    room = y
+    if not alone:
+        room = torch.empty((parts, padded, height), dtype=torch.float32, device=x.device)
     scales = scales.reshape(-1).to(torch.float32).contiguous()
     fused = launching(kind, blocks)
     with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
         if few:
             each = options["EACH"]
             _kernels.vector[(rows, parts)](
-                flat, words, table, room, each * columns, each * part, width, **options, **fused
-            )
+                flat, words, table, scales, room, each * columns, each * part, width, batch,
+                shape[0], **options, **fused,
+            )  # fmt: skip
         else:
             grid = (-(-rows // options["DOWN_TILES"]), -(-batch // blocks.batch), parts)
             _kernels.matrix[grid](
                 flat, words, table, room, batch, rows, columns, part, **options, **fused
             )
-        finish[(batch, -(-shape[0] // 256))](
-            room, scales, y, parts, padded, height, shape[0],
-            EACH=len(scales) > 1, BLOCK=256, num_warps=4, enable_fp_fusion=True,
-        )  # fmt: skip
+        if not alone:
+            finish[(batch, -(-shape[0] // 256))](
+                room, scales, y, parts, padded, height, shape[0],
+                EACH=len(scales) > 1, BLOCK=256, num_warps=4, enable_fp_fusion=True,
+            )  # fmt: skip
     return y.reshape(*x.shape[:-1], shape[0])
 
 
-def chosen(batch: int, dtype: str) -> Blocks:
-    """Return how a product with so many rows of inputs of a type is cut up."""
-    return FEW_ROWS if batch <= FEW else many(batch, dtype)
+def chosen(batch: int, dtype: str, m: int = 1 << 12) -> Blocks:
+    """Return how a product is cut up.
+
+    Arguments:
+        batch: rows of inputs.
+        dtype: theirs.
+        m: outputs.
+    """
+    if batch > FEW:
+        return many(batch, dtype)
+    if batch > 2 or m < LEAST_OUTPUTS:
+        return FEW_ROWS
+    warps = next(warps for most, warps in WARPS.items() if m <= most)
+    return FEW_ROWS._replace(warps=warps, programs=1)
 
 
 def launching(dtype: str, blocks: Blocks) -> dict[str, Any]:
@@ -139,13 +163,15 @@ def constants(
             "FOLD": code in AFFINE and (narrow or code != "mul1"),
             "NARROW": narrow,
             "THREADS": 32 * blocks.warps,
+            "LAST": True,
+            "SCALES": True,
         }
     return shared | {
         "WORDS": int(8 * bits),
         "ROWS": tile[0],
         "RUN": _run(shift, trellis_codes.width(code)),
-        "FOLD": code in AFFINE and dtype == "float16",
         "WIDEN": False,
+        "EVEN": True,
         "DOWN_TILES": blocks.height // tile[0],
         "ALONG_TILES": blocks.along // tile[1],
         "BATCH": blocks.batch,

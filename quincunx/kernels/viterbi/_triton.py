@@ -15,7 +15,7 @@ from __future__ import annotations  # Triton is not there yet when annotations w
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import triton.language as tl
@@ -30,12 +30,12 @@ def fits(length: int, shift: int) -> bool:
     return shift <= MOST_WAYS and 2 * shift <= length <= MOST_BITS and length - shift >= 3
 
 
-def search(x: Any, values: Any, shift: int, window: int, turns: Sequence[int]) -> Any:
+def search(x: Any, values: Values, shift: int, window: int, turns: Sequence[int]) -> Any:
     """Find tail-biting paths as :func:`quincunx.kernels.viterbi.reference.tail_biting` does.
 
     Arguments:
         x: torch tensor [N, n, V], floating, on a GPU.
-        values: torch tensor [V, 2^L], floating, on the same GPU: what each state stands for.
+        values: what each state stands for, on the same GPU.
         shift: b; L and b fit.
         window: steps on either side of the joint in the first path, 1 to n / 2.
         turns: steps at which further paths start.
@@ -46,8 +46,8 @@ def search(x: Any, values: Any, shift: int, window: int, turns: Sequence[int]) -
     import torch
 
     count, steps, width = x.shape
-    length = values.shape[1].bit_length() - 1
-    scaled, table = prepared(x, values, shift)
+    length = (values.table.numel() // width).bit_length() - 1
+    scaled = scaled_numbers(x, values)
     states = torch.empty((count, steps), dtype=torch.int32, device=x.device)
     programs = min(count, _programs(x.device, length))
     row = (1 << (length - shift)) * shift // 8
@@ -56,7 +56,7 @@ def search(x: Any, values: Any, shift: int, window: int, turns: Sequence[int]) -
 
     def path(offset: int, part: int, pinned: bool) -> None:
         _kernel()[(programs,)](
-            scaled, table, states, back, count, steps, offset, part, **shape, PINNED=pinned,
+            scaled, values.table, states, back, count, steps, offset, part, **shape, PINNED=pinned,
             num_warps=warps(length, shift, width), enable_fp_fusion=False,
         )  # fmt: skip
 
@@ -66,16 +66,34 @@ def search(x: Any, values: Any, shift: int, window: int, turns: Sequence[int]) -
     return states
 
 
-def prepared(x: Any, values: Any, shift: int) -> tuple[Any, Any]:
-    """Return numbers and values as the kernel reads them, float16, the values in its order."""
+class Values(NamedTuple):
+    """What states stand for, as the kernel reads it.
+
+    Attributes:
+        table: float16 [V, 2^b, 2^b, 2^(L - 2b)], on a GPU.
+        unit: what values and numbers are multiplied with.
+    """
+
+    table: Any
+    unit: float
+
+
+def values_of(values: Any, shift: int) -> Values:
+    """Return values [V, 2^L], a floating torch tensor on a GPU, as the kernel reads them."""
     import torch
 
     unit = LARGEST / (float(values.abs().max()) or 1.0)
     width, ways = values.shape[0], 1 << shift
     table = (values.to(torch.float32) * unit).to(torch.float16)
-    table = table.reshape(width, ways, -1, ways).transpose(2, 3).contiguous()
-    scaled = (x.to(torch.float32) * unit).clamp(-2 * LARGEST, 2 * LARGEST).to(torch.float16)
-    return scaled.contiguous(), table
+    return Values(table.reshape(width, ways, -1, ways).transpose(2, 3).contiguous(), unit)
+
+
+def scaled_numbers(x: Any, values: Values) -> Any:
+    """Return numbers as the kernel reads them, float16."""
+    import torch
+
+    scaled = (x.to(torch.float32) * values.unit).clamp(-2 * LARGEST, 2 * LARGEST)
+    return scaled.to(torch.float16).contiguous()
 
 
 def warps(length: int, shift: int, width: int) -> int:

@@ -128,8 +128,6 @@ class RandomHadamard:
         check_vectors(x, self.n, narrow=dtype is not None)
         kernel = on_kernel(x, self.n)
         if kernel is not None and not _trained(self.tuned, factor, bias):
-            if factor is not None and factor.shape != (self.n,):
-                factor = factor.expand(self.n)
             return random_hadamard(
                 x, kernel, transposed=True, before=factor, after=self._narrow_signs(x), bias=bias,
                 dtype=dtype,

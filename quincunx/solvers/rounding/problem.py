@@ -161,8 +161,8 @@ def finish(
     )
 
 
-def with_scale(problem: Problem, scale: float) -> Problem:
-    """Return the problem with a scale for its codebook."""
+def with_scale(problem: Problem, scale: float | Array) -> Problem:
+    """Return the problem with a scale for its codebook, or one a tile, [m / r, 1]."""
     return replace(problem, codebook=replace(problem.codebook, scale=scale))  # type: ignore[type-var]
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -141,15 +142,30 @@ def viterbi(x: Array, trellis: Bitshift, *, search: Search = "paper") -> Paths:
     window = max(steps // WINDOWS.get(search, 2), 1)
     turns = [steps // 2, steps // 4, 3 * steps // 4] if search == "best" else []
     turns = sorted({*turns} - {0}, key=turns.index)
-    table = xp.asarray(np.array(trellis.values), device=x.device)  # a copy: torch wants to write
     if _on_gpu(x, trellis):
-        states = gpu.search(numbers, table.T, trellis.shift, window, turns)
+        table, values = _on_device(trellis, str(x.device))
+        states = gpu.search(numbers, values, trellis.shift, window, turns)
     else:
+        # A copy: torch wants memory that it may write to.
+        table = xp.asarray(np.array(trellis.values), device=x.device)
         found = _search(copied(numbers).astype(np.float64), trellis, window, turns)
         states = xp.asarray(found, device=x.device)
     values = xp.reshape(xp.take(table, xp.reshape(states, (-1,)), axis=0), x.shape)
     gaps = xp.astype(values, xp.float64) - xp.astype(x, xp.float64)
     return Paths(states, xp.astype(values, x.dtype), xp.sum(gaps * gaps, axis=1))
+
+
+@lru_cache(maxsize=8)
+def _on_device(trellis: Bitshift, where: str) -> tuple[Any, gpu.Values]:
+    """Return values as a tensor on a GPU, and as its kernel reads them.
+
+    They are kept: a rounding asks for them hundreds of times, and each copy would be waited for.
+    """
+    import torch
+
+    with torch.inference_mode(False):
+        table = torch.tensor(trellis.values, device=where)
+        return table, gpu.values_of(table.T, trellis.shift)
 
 
 def _on_gpu(x: Array, trellis: Bitshift) -> bool:

@@ -7,10 +7,16 @@ from functools import partial
 import pytest
 
 from quincunx.solvers.linalg.ldl import decomposed
-from quincunx.solvers.rounding import Grid, ldlq
+from quincunx.solvers.rounding import E8P, Grid, Trellis, ldlq
 from quincunx.solvers.rounding.ldlq import rounded
 from quincunx.solvers.rounding.problem import SCALE_ROWS, prepare, with_scale
-from quincunx.solvers.rounding.scale import MOST_CLIMBS, best_scale, rounded_at_scale, scaled
+from quincunx.solvers.rounding.scale import (
+    MOST_CLIMBS,
+    _of_some_rows,
+    best_scale,
+    rounded_at_scale,
+    scaled,
+)
 from tests.solvers.rounding.problems import coherent
 
 
@@ -73,3 +79,35 @@ def test_the_least_of_a_smooth_loss(least):
     scale, loss = best_scale(lambda s: 2 + math.log(s / least) ** 2, 1.0)
     assert scale == pytest.approx(least, rel=2e-3)
     assert loss == 2 + math.log(scale / least) ** 2
+
+
+@pytest.mark.parametrize("least", [0.01, 0.3, 1.0, 7.0])
+def test_trials_at_once_find_the_same(least):
+    calls = []
+
+    def loss(scale):
+        return 2 + math.log(scale / least) ** 2
+
+    def losses(scales):
+        calls.append(len(scales))
+        return [loss(scale) for scale in scales]
+
+    assert best_scale(loss, 1.0, losses) == best_scale(loss, 1.0)
+    assert len(calls) <= 3 + 4 / 3 * abs(math.log2(least))  # quarter octaves, three at a time
+
+
+@pytest.mark.parametrize(
+    "codebook",
+    [Grid(2), E8P(2), E8P(3), E8P(4), Trellis(2, state_bits=10), Trellis(2, "hyb", tile=(16, 16))],
+    ids=str,
+)
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_rows_of_several_scales_at_once_lose_what_they_lose_by_themselves(codebook, library):
+    weights, hessian = coherent(5, 100, 32)
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        weights, hessian = torch.tensor(weights), torch.tensor(hessian)
+    problem = prepare(weights, hessian, codebook)
+    ldl = decomposed(problem.hessian, codebook.tile[1], 0.01)
+    alone = _of_some_rows(problem, partial(rounded, ldl=ldl))
+    assert _of_some_rows(problem, partial(rounded, ldl=ldl), together=True) == pytest.approx(alone)

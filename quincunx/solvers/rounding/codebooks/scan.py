@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from quincunx._errors import ModelError
 from quincunx._types import Array
 from quincunx.kernels.of_content import by_content
-from quincunx.kernels.select import shared
+from quincunx.kernels.select import copied
 
 CELLS = 1 << 24  # distances held at once
 
@@ -59,9 +59,8 @@ def checked_metric(metric: Array, width: int) -> Array:
     xp: Any = array_namespace(metric)
     if tuple(metric.shape) != (width, width):
         raise _unfit(metric.shape, width)
-    metric = xp.astype(metric, xp.float64)
-    view = shared(metric)
-    return _made_definite(metric) if view is None else xp.asarray(_known_definite(view))
+    found = _known_definite(copied(xp.astype(metric, xp.float64)))
+    return xp.asarray(found, device=metric.device)
 
 
 def _made_definite(metric: Array) -> Array:
