@@ -12,6 +12,7 @@ import pytest
 
 from quincunx._errors import ModelError
 from quincunx.kernels import packing, trellis_codes
+from quincunx.kernels.gpu_parts import Blocks
 from tests.fresh import fresh
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,20 @@ CASES = [
     ("hyb", 4, (32, 8), (100, 64), 33, "bfloat16"),
     ("mul1", 2, (16, 16), (300, 32), 129, "float32"),
 ]
+# Other ways to cut up few rows: half a row of tiles a program, sums in one part or several.
+WAYS = [
+    (case, Blocks(warps=1, height=case[2][0] // 2, along=256, batch=8, programs=programs))
+    for case in (
+        ("mul1", 2, (32, 8), (32, 70), 1, "float16"),
+        ("hyb", 2, (32, 8), (32, 70), 1, "float32"),
+        ("mul1", 3, (32, 8), (31, 17), 1, "float32"),
+        ("3inst", 3, (16, 16), (15, 33), 1, "float16"),
+        ("mul1", 2, (32, 8), (40, 60), 8, "float16"),
+        ("1mad", 4, (32, 8), (64, 1100), 1, "float32"),
+    )
+    for programs in (1, 1024)
+]
+ALL = [*((case, None) for case in CASES), *WAYS]
 SHARED = {80: 163 << 10, 89: 99 << 10, 90: 227 << 10, 100: 227 << 10}  # bytes a program may have
 
 
@@ -78,12 +93,13 @@ def interpreted(indices):
     torch.empty = poisoned
     found = []
     for index in indices:
-        code, bits, tile, shape, _, dtype = CASES[index]
-        x, qweight, scales = tensors(CASES[index])
-        options = {"shape": shape, "bits": bits, "code": code, "tile": tile}
+        case, blocks = ALL[index]
+        code, bits, tile, shape, _, dtype = case
+        x, qweight, scales = tensors(case)
+        options = {"shape": shape, "bits": bits, "code": code, "tile": tile, "blocks": blocks}
         y = _triton.trellis_matmul(x, qweight, scales, **options)
         assert y.dtype == getattr(torch, dtype)
-        if CASES[index][3:5] in (((40, 60), 8), ((40, 60), 33), ((1, 1), 1)):
+        if case[3:5] in (((40, 60), 8), ((40, 60), 33), ((1, 1), 1)):
             assert torch.equal(y, _triton.trellis_matmul(x, qweight, scales, **options))
             three = _triton.trellis_matmul(x[None, :, None], qweight, scales, **options)
             assert torch.equal(three[0, :, 0], y)
@@ -95,16 +111,17 @@ def interpreted(indices):
 def found():
     pytest.importorskip("torch")
     pytest.importorskip("triton")
-    return fresh(__name__, "interpreted", list(range(len(CASES))), TRITON_INTERPRET="1")
+    return fresh(__name__, "interpreted", list(range(len(ALL))), TRITON_INTERPRET="1")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_same_as_a_product_with_decoded_weights(case, found):
+@pytest.mark.parametrize("index", range(len(ALL)), ids=lambda index: str(ALL[index]))
+def test_the_same_as_a_product_with_decoded_weights(index, found):
+    case = ALL[index][0]
     _, _, scales, weights = problem(case)
     x = tensors(case)[0].double().numpy()
     expected = x @ weights.T * scales
     most = np.abs(x) @ np.abs(weights.T) * scales
-    y = np.array(found[CASES.index(case)])
+    y = np.array(found[index])
     assert y.shape == expected.shape
     assert np.all(np.abs(y - expected) <= BOUNDS[case[5]] * most), np.max(abs(y - expected) / most)
 

@@ -31,12 +31,15 @@ from quincunx.kernels.trellis_matmul._decode import (
 
 
 def _words(
-    words_ptr: tl.tensor, unit: tl.tensor, COUNT: tl.constexpr, EACH: tl.constexpr,
-    ASM: tl.constexpr,
+    words_ptr: tl.tensor, unit: tl.tensor, ahead: tl.tensor, COUNT: tl.constexpr,
+    EACH: tl.constexpr, ASM: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """The word before the unit's, on its tile's circle, and its own ``COUNT``; ``EACH`` a tile."""
+    """The word before the unit's, on its tile's circle, and its own ``COUNT``; ``EACH`` a tile.
+
+    Units are counted from the address, which is ``ahead`` units from a tile's beginning.
+    """
     first = unit * COUNT
-    before = tl.where(unit % EACH == 0, first + (EACH * COUNT - 1), first - 1)
+    before = tl.where((unit + ahead) % EACH == 0, first + (EACH * COUNT - 1), first - 1)
     words = (swap(tl.load(words_ptr + before), ASM),)
     if COUNT % 4 == 0:
         for piece in tl.static_range(COUNT // 4):
@@ -147,9 +150,9 @@ def _vector(
     BATCH: tl.constexpr, SHIFT: tl.constexpr, COUNT: tl.constexpr, EACH: tl.constexpr,
     COLUMNS: tl.constexpr,
     CODE: tl.constexpr, FOLD: tl.constexpr, ASM: tl.constexpr, NARROW: tl.constexpr,
-    THREADS: tl.constexpr, LAST: tl.constexpr, SCALES: tl.constexpr,
+    THREADS: tl.constexpr, APART: tl.constexpr, LAST: tl.constexpr, SCALES: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Multiply one row of tiles, a part of its columns, with up to 8 rows of inputs.
+    """Multiply one row of tiles, or a part of its rows, with up to 8 rows of inputs.
 
     Arguments, the first five addresses:
         x_ptr: [BATCH, width].
@@ -158,14 +161,14 @@ def _vector(
         scales_ptr: float32 [1] or [m].
         out_ptr: float32 [parts, BATCH, rows of tiles, rows of a tile]; the last step: [batch, m] in
             the outputs' type; written.
-        units: in a row of tiles: the consecutive weights of a thread.
+        units: in a row of tiles, or those of them that a program may have.
         part: units of a program, a multiple of THREADS.
         width: inputs of a row, whole tiles.
         batch: rows of outputs.
         m: outputs of a row.
         BATCH: rows of inputs, 1, 2, 4 or 8.
         SHIFT: bits from state to state.
-        COUNT: words of a unit.
+        COUNT: words of a unit, which is the consecutive weights of a thread.
         EACH: units of a tile, 2 or 4.
         COLUMNS: of a tile, 8 or 16.
         CODE: name.
@@ -173,14 +176,17 @@ def _vector(
         ASM: inline assembly.
         NARROW: inputs have 16 bits.
         THREADS: of the program, one a unit.
+        APART: each unit of a tile is another program's, which makes these more even in number.
         LAST: there is one part: scale, and round to the outputs' type.
         SCALES: a scale an output.
     """
     ROWS: tl.constexpr = 256 // EACH // COLUMNS
     SUMS: tl.constexpr = ROWS * BATCH
+    STEP: tl.constexpr = EACH if APART else 1  # from a thread's unit to the next thread's
+    HERE: tl.constexpr = EACH // STEP
     lane = tl.arange(0, THREADS)
-    tiles = tl.program_id(0)
-    words_ptr += tiles.to(tl.int64) * units * COUNT
+    tiles = tl.program_id(0) // STEP
+    words_ptr += (tiles.to(tl.int64) * units * STEP + tl.program_id(0) % STEP) * COUNT
     first = tl.program_id(1) * part
     sums = ()
     for _ in tl.static_range(SUMS):
@@ -191,8 +197,8 @@ def _vector(
     for start in range(first, tl.minimum(first + part, units), THREADS):
         unit = start + lane
         inside = unit < units
-        unit = tl.minimum(unit, units - 1)
-        words = load_words(words_ptr, unit, COUNT, EACH, ASM)
+        unit = tl.minimum(unit, units - 1) * STEP
+        words = load_words(words_ptr, unit, tl.program_id(0) % STEP, COUNT, EACH, ASM)
         x = ()
         for b in tl.static_range(BATCH):
             x = x + load_inputs(x_ptr + b * width, unit // EACH * COLUMNS, inside, COLUMNS, NARROW)
@@ -224,9 +230,9 @@ def _vector(
         for i in tl.static_range(SUMS):
             after = after + (sums[i] * (BACK * FACTOR) + totals[i % BATCH] * (DOWN * ZERO),)
         sums = after
-    found = tl.reshape(side_by_side(sums, SUMS), [THREADS // EACH, EACH, SUMS])
-    found = tl.reshape(tl.sum(found, 0), [EACH * ROWS, BATCH])
-    row = tiles * (EACH * ROWS) + tl.arange(0, EACH * ROWS)[:, None]
+    found = tl.reshape(side_by_side(sums, SUMS), [THREADS // HERE, HERE, SUMS])
+    found = tl.reshape(tl.sum(found, 0), [HERE * ROWS, BATCH])
+    row = tl.program_id(0) * (HERE * ROWS) + tl.arange(0, HERE * ROWS)[:, None]
     b = tl.arange(0, BATCH)[None, :]
     if LAST:
         if SCALES:
@@ -237,7 +243,7 @@ def _vector(
         tl.store(out_ptr, found.to(out_ptr.dtype.element_ty), (row < m) & (b < batch))
     else:
         place = (tl.program_id(1) * BATCH + b).to(tl.int64)
-        tl.store(out_ptr + place * (tl.num_programs(0) * EACH * ROWS) + row, found)
+        tl.store(out_ptr + place * (tl.num_programs(0) * HERE * ROWS) + row, found)
 
 
 def _matrix(

@@ -81,8 +81,10 @@ def trellis_matmul(
     options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
     table = _table(code, kind, few, str(x.device))
     rows, columns = height // tile[0], width // tile[1]
-    step = 32 * blocks.warps // options["EACH"] if few else options["ALONG_TILES"]
-    across = rows if few else -(-rows // options["DOWN_TILES"]) * -(-batch // blocks.batch)
+    apart = options["EACH"] if options.get("APART") else 1
+    units = options["EACH"] // apart if few else 1  # of a tile, of a program
+    step = 32 * blocks.warps // units if few else options["ALONG_TILES"]
+    across = rows * apart if few else -(-rows // options["DOWN_TILES"]) * -(-batch // blocks.batch)
     part = part_of(columns, across, step, blocks.programs)
     parts = -(-columns // part)
     padded = options["BATCH"] if few else batch
@@ -102,9 +104,8 @@ def trellis_matmul(
     fused = launching(kind, blocks)
     with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
         if few:
-            each = options["EACH"]
-            _kernels.vector[(rows, parts)](
-                flat, words, table, scales, room, each * columns, each * part, width, batch,
+            _kernels.vector[(rows * apart, parts)](
+                flat, words, table, scales, room, units * columns, units * part, width, batch,
                 shape[0], **options, **fused,
             )  # fmt: skip
         else:
@@ -163,6 +164,7 @@ def constants(
             "FOLD": code in AFFINE and (narrow or code != "mul1"),
             "NARROW": narrow,
             "THREADS": 32 * blocks.warps,
+            "APART": blocks.height < tile[0],
             "LAST": True,
             "SCALES": True,
         }
