@@ -133,11 +133,11 @@ def measured(
     """Compile the kernel that a product would launch, and count; ``load`` is of rows of codes."""
     few = batch <= FEW
     if code in ROWS:
-        blocks = gpu_rows.chosen(batch, dtype, int(bits), load=load)
+        blocks = gpu_rows.chosen(batch, dtype, int(bits), load=load, architecture=architecture)
         kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks, load)
         weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
     else:
-        blocks = trellis.chosen(batch, dtype)
+        blocks = trellis.chosen(batch, dtype, architecture=architecture)
         kernel, shape = compiled(code, bits, batch, dtype, architecture, tile, blocks)
         weights = blocks.height * blocks.along / (32 * blocks.warps)
         weights = 256 / shape["EACH"] if few else weights

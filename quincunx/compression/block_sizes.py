@@ -18,7 +18,7 @@ import torch
 from quincunx._atomic import atomic_write
 from quincunx._errors import ModelError
 from quincunx.kernels import gpu_rows
-from quincunx.kernels.gpu_parts import FEW, Blocks, bucket
+from quincunx.kernels.gpu_parts import FEW, Blocks, architecture_of, bucket
 from quincunx.kernels.gpu_timing import compiler, median_time
 from quincunx.kernels.trellis_matmul import _triton as trellis
 from quincunx.nn.coded_product import coded_product
@@ -148,10 +148,11 @@ def _fastest(
 
 def _usual(product: _Product, rows: int, dtype: torch.dtype) -> Blocks:
     """Return how a product is cut up without tuning."""
-    name = str(dtype).removeprefix("torch.")
+    name, architecture = str(dtype).removeprefix("torch."), architecture_of(product.codes.device)
     if product.coding.codebook == "trellis":
-        return trellis.chosen(rows, name, product.shape[0])
-    return gpu_rows.chosen(rows, name, int(product.coding.bits), product.shape[0])
+        return trellis.chosen(rows, name, product.shape, architecture)
+    bits = int(product.coding.bits)
+    return gpu_rows.chosen(rows, name, bits, product.shape[0], architecture=architecture)
 
 
 def _key(product: _Product, rows: int, dtype: torch.dtype) -> str:

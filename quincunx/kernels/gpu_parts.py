@@ -1,5 +1,6 @@
 """How products with coded weights on a GPU are cut up, and what all of them ask of arguments."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,26 +23,61 @@ class Blocks(NamedTuple):
 
 
 MANY_ROWS = {  # by rows of inputs, up to
-    16: Blocks(warps=4, height=128, along=64, batch=16, programs=264),
-    32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
-    64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
-    128: Blocks(warps=4, height=128, along=64, batch=128, programs=264),
+    16: Blocks(warps=4, height=128, along=64, batch=16, programs=528),
+    32: Blocks(warps=4, height=128, along=64, batch=32, programs=528),
+    64: Blocks(warps=4, height=128, along=64, batch=64, programs=264),
+    128: Blocks(warps=8, height=128, along=64, batch=128, programs=264),
     0: Blocks(warps=4, height=64, along=64, batch=256, programs=264),
 }
 # Three products each: larger blocks spill registers, and want more shared memory than sm_89 has.
 SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)
 
 
-def many(batch: int, dtype: str) -> Blocks:
-    """Return how a product with so many rows of inputs of a type is cut up for tensor cores."""
+WARP_GROUPS = 90  # the architecture from which four warps multiply together, from shared memory
+
+
+def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
+    """Return how a product with so many rows of inputs is cut up for tensor cores.
+
+    Arguments:
+        batch: rows of inputs.
+        dtype: theirs.
+        architecture: of the GPU, 90 for sm_90; before that, operands of the largest blocks would
+            take more registers than there are.
+    """
     if dtype == "float32":
         return SINGLE
-    return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+    return fitting(MANY_ROWS, batch, architecture)
+
+
+def fitting(sizes: dict[int, Blocks], batch: int, architecture: int) -> Blocks:
+    """Return the sizes for so many rows of inputs, of those by rows up to, the last for more."""
+    largest = 128 if architecture < WARP_GROUPS else 0
+    return next((b for most, b in sizes.items() if 0 < batch <= most), sizes[largest])
+
+
+def architecture_of(device: Any) -> int:
+    """Return 90 for sm_90; for Triton's interpreter on the processor as well."""
+    import torch
+
+    if device.type != "cuda" or torch.version.hip is not None:
+        return WARP_GROUPS
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
 
 
 def bucket(batch: int) -> int:
     """Return the number of rows that stands for ``batch`` when block sizes are remembered."""
     return min(1 << (batch - 1).bit_length(), 256)
+
+
+def beside(x: Any) -> AbstractContextManager[Any]:
+    """Return what makes a tensor's device the current one, as launches want it."""
+    import torch
+
+    if x.device.type != "cuda" or x.device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(x.device)  # type: ignore[no-any-return]
 
 
 def unscaled(device: str) -> Any:

@@ -5,7 +5,6 @@ the inputs' type, single-precision inputs split so that little is lost. Sums are
 order: equal calls give equal bits.
 """
 
-from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,17 @@ import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.kernels.e8.reference import SIGN_BIT, absolute_rows, short_points
-from quincunx.kernels.gpu_parts import FEW, Blocks, check_inputs, in_a_row, part_of
+from quincunx.kernels.gpu_parts import (
+    FEW,
+    WARP_GROUPS,
+    Blocks,
+    architecture_of,
+    beside,
+    check_inputs,
+    fitting,
+    in_a_row,
+    part_of,
+)
 from quincunx.kernels.packing import row_size
 
 UNIT = 32  # weights that are whole words at any width
@@ -24,7 +33,8 @@ MANY_ROWS = {
     16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
     32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
     64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
-    0: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
+    128: Blocks(warps=8, height=128, along=64, batch=128, programs=264),
+    0: Blocks(warps=4, height=64, along=64, batch=256, programs=264),
 }
 SINGLE = Blocks(warps=4, height=64, along=64, batch=16, programs=264)
 
@@ -86,7 +96,7 @@ def multiplied(
     load = loads(qweight.data_ptr(), wanted[1], n, bits)
     words = qweight if load == "bytes" else qweight.view(torch.int32)
     numbers = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, numbers, bits, m, load)
+    blocks = blocks or chosen(batch, numbers, bits, m, load, architecture_of(x.device))
     few = blocks.along == 0
     if few and batch > FEW:
         raise ModelError(f"there are {batch} rows of inputs; without tensor cores use up to {FEW}")
@@ -110,7 +120,7 @@ def multiplied(
     if not few:
         grid = (grid[0], -(-batch // blocks.batch), parts)
         kernel = gpu_row_kernels.matrix
-    with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
+    with beside(x):
         kernel[grid](
             flat, words, _table(kind, str(x.device)), scales, room, 1.0 / float(ratio),
             batch, m, units, words.shape[1], part, **options, **fused,
@@ -123,7 +133,14 @@ def multiplied(
     return y.reshape(*x.shape[:-1], m)
 
 
-def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14, load: str = "units") -> Blocks:
+def chosen(
+    batch: int,
+    dtype: str,
+    bits: int,
+    m: int = 1 << 14,
+    load: str = "units",
+    architecture: int = WARP_GROUPS,
+) -> Blocks:
     """Return how a product is cut up.
 
     Arguments:
@@ -132,11 +149,10 @@ def chosen(batch: int, dtype: str, bits: int, m: int = 1 << 14, load: str = "uni
         bits: a weight.
         m: outputs.
         load: as :func:`loads` says.
+        architecture: of the GPU, 90 for sm_90.
     """
     if batch > FEW:
-        if dtype == "float32":
-            return SINGLE
-        return next((blocks for most, blocks in MANY_ROWS.items() if batch <= most), MANY_ROWS[0])
+        return SINGLE if dtype == "float32" else fitting(MANY_ROWS, batch, architecture)
     # Rows of W share inputs and what is made of them, but each has a sum for every row of inputs
     # and its words, for which registers must do; and a GPU wants many programs.
     height = 8 if batch <= FOLDED_ROWS and bits <= FOLDED_BITS and m > 1 << 12 else 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -105,6 +106,12 @@ _DEFAULT = {
 }
 
 
+@lru_cache(maxsize=1024)
+def _hadamard(n: int, seed: int) -> RandomHadamard:
+    """Return a transform, which layers ask for with every token."""
+    return RandomHadamard(n, seed)
+
+
 class QuantizedLinear(torch.nn.Module):
     """``y = W x + b`` with ``W = U' W~ V diag(1/d)``, where W~ is made of codes in every call.
 
@@ -194,7 +201,8 @@ class QuantizedLinear(torch.nn.Module):
         n = self.in_features if side == "input" else self.out_features
         seed = self.coding.input_seed if side == "input" else self.coding.output_seed
         if self.coding.transform == "hadamard":
-            return RandomHadamard(n, seed, getattr(self, f"{side}_signs", None))
+            tuned = getattr(self, f"{side}_signs", None)
+            return _hadamard(n, seed) if tuned is None else RandomHadamard(n, seed, tuned)
         if self.coding.transform == "none":
             return None
         left, right = getattr(self, f"{side}_left"), getattr(self, f"{side}_right")

@@ -38,6 +38,8 @@ CASES = [
     *((n, 2, "float16", "bfloat16", False, v) for n in (64, 48, 560) for v in ("d", "bd", "bi")),
     (48, 0, "float32", "float32", False, "b"),
     (4096, 1, "float32", "bfloat16", True, "wai"),
+    *((n, rows, "float32", "bfloat16", True, "oai") for n in (64, 60) for rows in (1, 33)),
+    *((11008, rows, "float32", "float32", True, "oa") for rows in (2, 40)),  # cut finely, and not
 ]
 SHARED = 99 << 10  # bytes a program may have on the devices that have least
 
@@ -48,9 +50,10 @@ def problem(case):
     rng = np.random.default_rng([n, rows, len(vectors)])
     x = rng.normal(size=(rows, n)) + 1
     signs = 1 - 2 * rng.integers(0, 2, (2, n)).astype(np.int8)
-    before = {"b": signs[0], "w": signs[0] * rng.uniform(0.5, 2, n).astype(np.float32)}
+    some = rng.uniform(0.5, 2, n).astype(np.float32)
+    before = {"b": signs[0], "w": signs[0] * some, "o": some[:1]}
     return x, (
-        next((before[name] for name in "bw" if name in vectors), None),
+        next((before[name] for name in "bwo" if name in vectors), None),
         rng.uniform(0.5, 2, n).astype(np.float32) if "d" in vectors else None,
         signs[1] if "a" in vectors else None,
         rng.normal(size=n).astype(np.float32) if "i" in vectors else None,
@@ -250,6 +253,11 @@ def gradients():
         (second,) = torch.autograd.grad(got.square().sum(), seen)
         wrong[f"first {n}"] = share(got, expected)
         wrong[f"second {n}"] = share(second, twice)
+        one = {"before": before[:1].float(), "after": after.float(), "transposed": True}
+        (got,) = torch.autograd.grad(random_hadamard(x, kronecker(n), **one).square().sum(), x)
+        wide = x.detach().double().requires_grad_()
+        y = (wide * before[0]) @ matrix * after
+        wrong[f"one factor {n}"] = share(got, torch.autograd.grad(y.square().sum(), wide)[0])
         half = x.detach().bfloat16().requires_grad_()
         random_hadamard(half, kronecker(n), dtype=torch.float32).sum().backward()
         assert half.grad.dtype == torch.bfloat16

@@ -96,14 +96,18 @@ def fused(
         if given not in TYPES:
             raise ModelError(f"a fused transform has float16, bfloat16 or float32, not {given}")
     for place, vector in enumerate(vectors):
-        sizes = ((n,), (1,)) if place == 0 else ((n,),)
-        if vector is not None and (tuple(vector.shape) not in sizes or vector.device != x.device):
+        if vector is None or (vector.shape == (n,) and vector.device == x.device):
+            continue
+        if place or vector.shape != (1,) or vector.device != x.device:
             raise ModelError(
                 f"a vector has shape {tuple(vector.shape)} and lies on {vector.device}; a "
                 f"transform of size {n} on {x.device} needs {(n,)} there"
             )
-    before, divisor, after, bias = (None if v is None else v.detach() for v in vectors)
-    call = _Call(matrix, transposed, before, divisor, after, bias, dtype)
-    rows = x.reshape(-1, n)
-    y = _Fused.apply(rows, call) if x.requires_grad and torch.is_grad_enabled() else call.of(rows)
-    return y.reshape(x.shape)
+    call = _Call(matrix, transposed, *vectors, dtype)
+    rows = x if x.ndim == 2 else x.reshape(-1, n)
+    if x.requires_grad and torch.is_grad_enabled():
+        detached = [None if v is None else v.detach() for v in vectors]
+        y = _Fused.apply(rows, _Call(matrix, transposed, *detached, dtype))
+    else:
+        y = call.of(rows)
+    return y if x.ndim == 2 else y.reshape(x.shape)

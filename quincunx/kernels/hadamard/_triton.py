@@ -16,13 +16,13 @@ precision, or divided, spill a few registers.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quincunx.kernels.gpu_parts import beside
 from quincunx.kernels.hadamard.kronecker import Kronecker
 
 MOST = 1 << 14  # numbers in a tile: more take too much shared memory on some devices
@@ -146,33 +146,60 @@ def product(
 
     from quincunx.kernels.hadamard import _kernels
 
-    whole = plan(matrix.power, matrix.orders)
-    assert whole is not None
-    way = spread(whole, len(x))
-    n = matrix.n
+    rows, n = x.shape
     if n > 1 and x.stride(1) != 1:
         x = x.contiguous()
-    y = torch.empty((len(x), n), dtype=dtype, device=x.device)
-    if not len(x):
+    y = torch.empty((rows, n), dtype=dtype, device=x.device)
+    if not rows:
         return y
     vectors = [None if v is None else v.contiguous() for v in (before, divisor, after, bias)]
-    kinds = [None if v is None else str(v.dtype) for v in vectors]
-    options = constants(way, matrix, str(x.dtype), kinds)
-    if before is not None and len(before) != n:
-        options["BEFORE"] = "one"
+    kinds = tuple(None if v is None else v.dtype for v in vectors)
+    one = before is not None and before.shape[0] != n
+    how = planned(matrix, transposed, rows, x.dtype, kinds, one, x.device)
     pointers = [x if v is None else v for v in vectors]
-    numbers = (len(x), x.stride(0), matrix.scale)
-    fused = {"num_warps": way.warps, "num_stages": way.stages, "enable_fp_fusion": True}
-    with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
-        grid = (-(-len(x) // way.rows), -(-way.order // way.block))
-        if way.order == 1:
-            _kernels.power[grid](x, y, *pointers, *numbers, **options, **fused)
-        else:
-            tables = _tables(matrix, transposed, str(x.device))
-            if x.device.type == "cpu":
-                options["WIDEN"] = True
-            _kernels.product[grid](x, y, *pointers, *tables, *numbers, **options, **fused)
+    kernel = _kernels.product if how.tables else _kernels.power
+    with beside(x):
+        kernel[how.grid](
+            x, y, *pointers, *how.tables, rows, x.stride(0), matrix.scale, **how.options
+        )
     return y
+
+
+class Launch(NamedTuple):
+    """How a product is done: programs, matrices, what the kernel is compiled for and launched."""
+
+    grid: tuple[int, int]
+    tables: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+@lru_cache(maxsize=1024)
+def planned(
+    matrix: Kronecker, transposed: bool, rows: int, dtype: Any, vectors: tuple[Any, ...],
+    one: bool, device: Any,
+) -> Launch:  # fmt: skip
+    """Plan a product; plans are kept, since one takes longer than a small product.
+
+    Arguments:
+        matrix: there is a plan for it.
+        transposed: multiply by the transposed matrix.
+        rows: of inputs.
+        dtype: theirs, of torch.
+        vectors: the types of before, divisor, after and bias, None where there is none.
+        one: ``before`` is one number.
+        device: of torch; under Triton's interpreter the processor.
+    """
+    whole = plan(matrix.power, matrix.orders)
+    assert whole is not None
+    way = spread(whole, rows)
+    options = constants(way, matrix, str(dtype), [None if v is None else str(v) for v in vectors])
+    if one:
+        options["BEFORE"] = "one"
+    tables = () if way.order == 1 else _tables(matrix, transposed, str(device))
+    if tables and device.type == "cpu":
+        options["WIDEN"] = True
+    options |= {"num_warps": way.warps, "num_stages": way.stages, "enable_fp_fusion": True}
+    return Launch((-(-rows // way.rows), -(-way.order // way.block)), tables, options)
 
 
 def constants(

@@ -55,21 +55,21 @@ def trellis_matmul(
         ModelError: the arrays do not have these shapes and types, or there is no such code.
     """
     m, n = shape
+    usual = state_bits == STATE_BITS and tile in PARTS
+    if usual and x.ndim == 2 and launches(x):
+        import torch
+
+        from quincunx.kernels.trellis_matmul._triton import trellis_matmul as launched
+
+        return launched(
+            narrowed(x), packed, unscaled(str(x.device)), shape=shape, bits=bits, code=code,
+            tile=tile, blocks=blocks, dtype=torch.float32,
+        )  # fmt: skip
     tiles = -(-n // tile[1])
     checked(x, packed, n, -(-m // tile[0]), tiles * int(32 * bits))
-    if state_bits == STATE_BITS and tile in PARTS:
-        if launches(x):
-            import torch
-
-            from quincunx.kernels.trellis_matmul._triton import trellis_matmul as launched
-
-            return launched(
-                narrowed(x), packed, unscaled(str(x.device)), shape=shape, bits=bits, code=code,
-                tile=tile, blocks=blocks, dtype=torch.float32,
-            )  # fmt: skip
-        found = operands(x, packed, tiles * tile[1])
-        if found is not None:
-            return returned(compiled_product(found, m, bits=bits, code=code, tile=tile), x)
+    found = operands(x, packed, tiles * tile[1]) if usual else None
+    if found is not None:
+        return returned(compiled_product(found, m, bits=bits, code=code, tile=tile), x)
     return reference.trellis_matmul(
         x, packed, shape, bits=bits, code=code, tile=tile, state_bits=state_bits
     )

@@ -8,15 +8,25 @@ Where the inputs have 16 bits, mul1's values are not rounded to half precision: 
 multiplied as they are, and the sums of inputs correct the result.
 """
 
-from contextlib import nullcontext
-from functools import cache
-from typing import Any
+import math
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from quincunx._errors import ModelError
 from quincunx.kernels import trellis_codes
-from quincunx.kernels.gpu_parts import FEW, Blocks, check_inputs, in_a_row, many, part_of
+from quincunx.kernels.gpu_parts import (
+    FEW,
+    WARP_GROUPS,
+    Blocks,
+    architecture_of,
+    beside,
+    check_inputs,
+    in_a_row,
+    many,
+    part_of,
+)
 
 STATE_BITS = 16
 TILES = ((32, 8), (16, 16))
@@ -24,10 +34,10 @@ AFFINE = ("1mad", "2mad", "mul1")
 
 
 FEW_ROWS = Blocks(warps=4, height=32, along=256, batch=8, programs=1024)
-# With one or two rows of inputs a program's sums leave registers for more warps. One program a row
-# of tiles saves a second launch, wherever there are enough of them.
-WARPS = {1 << 13: 16, 1 << 30: 8}  # by outputs, up to
-LEAST_OUTPUTS = 3072
+# With one or two rows of inputs, one program for half a row of tiles: no second launch adds up
+# parts, and there are enough of them to keep all multiprocessors busy to the end.
+HALVES = Blocks(warps=8, height=16, along=256, batch=8, programs=1)
+WIDE, LONG = 8192, 8192  # more outputs, of sums no longer: four warps are faster
 
 
 def trellis_matmul(
@@ -66,75 +76,142 @@ def trellis_matmul(
     from quincunx.kernels.gpu_functions import finish
     from quincunx.kernels.trellis_matmul import _kernels
 
-    height, width = _checked(x, qweight, scales, shape, bits, code, tile)
-    flat = x.reshape(-1, shape[1])
-    batch = len(flat)
+    check_inputs(x, scales, shape)
+    batch = x.numel() // shape[1] if shape[1] else 0
     y = torch.empty((batch, shape[0]), dtype=dtype or x.dtype, device=x.device)
+    how = planned(batch, x.dtype, shape, bits, code, tile, blocks, scales.numel() > 1, x.device)
+    if str(qweight.dtype) != "torch.uint8" or tuple(qweight.shape) != how.bytes:
+        raise ModelError(
+            f"qweight is {qweight.dtype} {tuple(qweight.shape)}; weights {shape} of {bits:g} bits "
+            f"in tiles {tile} are uint8 {how.bytes}"
+        )
     if batch == 0 or shape[0] == 0:
         return y.reshape(*x.shape[:-1], shape[0])
-    flat = in_a_row(flat, width)
+    flat = in_a_row(x.reshape(batch, shape[1]), how.width)
+    if how.padded != batch:
+        flat = torch.nn.functional.pad(flat, (0, 0, 0, how.padded - batch))
     words = qweight.contiguous().view(torch.int32)
-    few = batch <= FEW
-    kind = str(x.dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, kind, shape[0])
-    options = constants(batch, bits, code, tile, kind, blocks)
-    options["ASM"] = x.device.type == "cuda" and torch.version.hip is None
-    table = _table(code, kind, few, str(x.device))
-    rows, columns = height // tile[0], width // tile[1]
-    apart = options["EACH"] if options.get("APART") else 1
-    units = options["EACH"] // apart if few else 1  # of a tile, of a program
-    step = 32 * blocks.warps // units if few else options["ALONG_TILES"]
-    across = rows * apart if few else -(-rows // options["DOWN_TILES"]) * -(-batch // blocks.batch)
-    part = part_of(columns, across, step, blocks.programs)
-    parts = -(-columns // part)
-    padded = options["BATCH"] if few else batch
-    if few:
-        options |= {"LAST": parts == 1, "SCALES": scales.numel() > 1}
-    else:
-        options |= {
-            "WIDEN": x.device.type == "cpu", "EVEN": columns % options["ALONG_TILES"] == 0
-        }  # fmt: skip
-    if few and padded != batch:
-        flat = torch.nn.functional.pad(flat, (0, 0, 0, padded - batch))
-    alone = few and parts == 1
-    room = y
-    if not alone:
-        room = torch.empty((parts, padded, height), dtype=torch.float32, device=x.device)
     scales = scales.reshape(-1).to(torch.float32).contiguous()
-    fused = launching(kind, blocks)
-    with torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext():
-        if few:
-            _kernels.vector[(rows * apart, parts)](
-                flat, words, table, scales, room, units * columns, units * part, width, batch,
-                shape[0], **options, **fused,
-            )  # fmt: skip
-        else:
-            grid = (-(-rows // options["DOWN_TILES"]), -(-batch // blocks.batch), parts)
-            _kernels.matrix[grid](
-                flat, words, table, room, batch, rows, columns, part, **options, **fused
-            )
-        if not alone:
+    parts, room = how.grid[-1], y
+    if how.sums:
+        room = torch.empty((parts, how.padded, how.height), dtype=torch.float32, device=x.device)
+    given = (flat, words, how.table, *((scales,) if how.few else ()), room)
+    kernel = _kernels.vector if how.few else _kernels.matrix
+    with beside(x):
+        kernel[how.grid](*given, *how.numbers, **how.options)
+        if how.sums:
             finish[(batch, -(-shape[0] // 256))](
-                room, scales, y, parts, padded, height, shape[0],
+                room, scales, y, parts, how.padded, how.height, shape[0],
                 EACH=len(scales) > 1, BLOCK=256, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip
     return y.reshape(*x.shape[:-1], shape[0])
 
 
-def chosen(batch: int, dtype: str, m: int = 1 << 12) -> Blocks:
+class Launch(NamedTuple):
+    """How a product is done.
+
+    Attributes:
+        bytes: shape of the packed codes.
+        height: m, whole tiles.
+        width: n, whole tiles.
+        padded: rows of inputs that the kernel reads.
+        few: whether there are few of them, for :func:`_kernels.vector`.
+        sums: whether parts are added up by a second launch.
+        grid: of programs, parts last.
+        table: what the kernel looks values up in.
+        numbers: its arguments.
+        options: what it is compiled for, and how it is launched.
+    """
+
+    bytes: tuple[int, int]
+    height: int
+    width: int
+    padded: int
+    few: bool
+    sums: bool
+    grid: tuple[int, ...]
+    table: Any
+    numbers: tuple[int, ...]
+    options: dict[str, Any]
+
+
+@lru_cache(maxsize=1024)
+def planned(
+    batch: int, dtype: Any, shape: tuple[int, int], bits: float, code: str, tile: tuple[int, int],
+    blocks: Blocks | None, scaled: bool, device: Any,
+) -> Launch:  # fmt: skip
+    """Plan a product; plans are kept, since one takes longer than a small product.
+
+    Arguments:
+        batch: rows of inputs.
+        dtype: theirs, of torch.
+        shape: (m, n).
+        bits: a weight.
+        code: what states stand for.
+        tile: (32, 8) or (16, 16).
+        blocks: how the product is cut up; None: chosen by the shape.
+        scaled: there is a scale an output.
+        device: of torch; under Triton's interpreter the processor.
+
+    Raises:
+        ModelError: there is no such code, tile, or number of bits.
+    """
+    import torch
+
+    rows, columns = _tiles(shape, bits, code, tile)
+    few = batch <= FEW
+    kind = str(dtype).removeprefix("torch.")
+    blocks = blocks or chosen(batch, kind, shape, architecture_of(device))
+    options = constants(batch, bits, code, tile, kind, blocks)
+    options["ASM"] = device.type == "cuda" and torch.version.hip is None
+    apart = options["EACH"] if options.get("APART") else 1
+    units = options["EACH"] // apart if few else 1  # of a tile, of a program
+    step = 32 * blocks.warps // units if few else options["ALONG_TILES"]
+    grid = [rows * apart] if few else [-(-rows // options["DOWN_TILES"]), -(-batch // blocks.batch)]
+    part = part_of(columns, math.prod(grid), step, blocks.programs)
+    parts = -(-columns // part)
+    numbers: tuple[int, ...] = (batch, rows, columns, part)
+    if few:
+        numbers = (units * columns, units * part, columns * tile[1], batch, shape[0])
+        options |= {"LAST": parts == 1, "SCALES": scaled}
+    else:
+        options |= {
+            "WIDEN": device.type == "cpu", "EVEN": columns % options["ALONG_TILES"] == 0
+        }  # fmt: skip
+    return Launch(
+        bytes=(rows, int(columns * 32 * bits)),
+        height=rows * tile[0],
+        width=columns * tile[1],
+        padded=options["BATCH"] if few else batch,
+        few=few,
+        sums=not few or parts > 1,
+        grid=(*grid, parts),
+        table=_table(code, kind, few, str(device)),
+        numbers=numbers,
+        options=options | launching(kind, blocks),
+    )
+
+
+def chosen(
+    batch: int,
+    dtype: str,
+    shape: tuple[int, int] = (4096, 4096),
+    architecture: int = WARP_GROUPS,
+) -> Blocks:
     """Return how a product is cut up.
 
     Arguments:
         batch: rows of inputs.
         dtype: theirs.
-        m: outputs.
+        shape: (m, n).
+        architecture: of the GPU, 90 for sm_90.
     """
     if batch > FEW:
-        return many(batch, dtype)
-    if batch > 2 or m < LEAST_OUTPUTS:
+        return many(batch, dtype, architecture)
+    if batch > 2:
         return FEW_ROWS
-    warps = next(warps for most, warps in WARPS.items() if m <= most)
-    return FEW_ROWS._replace(warps=warps, programs=1)
+    four = shape[0] > WIDE and shape[1] <= LONG
+    return HALVES._replace(warps=4) if four else HALVES
 
 
 def launching(dtype: str, blocks: Blocks) -> dict[str, Any]:
@@ -191,11 +268,10 @@ def _run(shift: int, width: int) -> int:
     return 2
 
 
-def _checked(
-    x: Any, qweight: Any, scales: Any, shape: tuple[int, int], bits: float, code: str,
-    tile: tuple[int, int],
-) -> tuple[int, int]:  # fmt: skip
-    """Refuse what does not fit together; return the sizes of W with its padding."""
+def _tiles(
+    shape: tuple[int, int], bits: float, code: str, tile: tuple[int, int]
+) -> tuple[int, int]:
+    """Return rows and columns of tiles; refuse what weights cannot be coded with."""
     if code not in trellis_codes.NAMES:
         names = ", ".join(trellis_codes.NAMES)
         raise ModelError(f"there is no trellis code {code!r}; use one of {names}")
@@ -205,15 +281,7 @@ def _checked(
         raise ModelError(
             f"bits is {bits}; use 1 to 8, whole, or of 'hyb' multiples of 1/2 a weight"
         )
-    check_inputs(x, scales, shape)
-    rows, columns = -(-shape[0] // tile[0]), -(-shape[1] // tile[1])
-    wanted = (rows, int(columns * 32 * bits))
-    if str(qweight.dtype) != "torch.uint8" or tuple(qweight.shape) != wanted:
-        raise ModelError(
-            f"qweight is {qweight.dtype} {tuple(qweight.shape)}; weights {shape} of {bits:g} bits "
-            f"in tiles {tile} are uint8 {wanted}"
-        )
-    return rows * tile[0], columns * tile[1]
+    return -(-shape[0] // tile[0]), -(-shape[1] // tile[1])
 
 
 @cache

@@ -92,8 +92,9 @@ class RandomHadamard:
         Returns:
             [..., n].
         """
-        check_vectors(x, self.n, narrow=dtype is not None)
         kernel = on_kernel(x, self.n)
+        if kernel is None or dtype is None:
+            check_vectors(x, self.n, narrow=dtype is not None)
         if kernel is not None and not _trained(self.tuned, divisor):
             return random_hadamard(
                 x, kernel, before=self._narrow_signs(x), divisor=divisor, dtype=dtype
@@ -125,8 +126,9 @@ class RandomHadamard:
         Returns:
             [..., n].
         """
-        check_vectors(x, self.n, narrow=dtype is not None)
         kernel = on_kernel(x, self.n)
+        if kernel is None or dtype is None:
+            check_vectors(x, self.n, narrow=dtype is not None)
         if kernel is not None and not _trained(self.tuned, factor, bias):
             return random_hadamard(
                 x, kernel, transposed=True, before=factor, after=self._narrow_signs(x), bias=bias,
@@ -151,9 +153,11 @@ class RandomHadamard:
 
     def _narrow_signs(self, x: Array) -> Array:
         """The signs where ``x`` is, of as few bits as they have."""
-        if self.tuned is not None:
-            return to_device(array_namespace(x).asarray(self.tuned), device(x))
-        return kept(signs, (self.n, self.seed), None, str(device(x)))
+        if self.tuned is None:
+            return kept(signs, (self.n, self.seed), None, str(x.device))
+        if getattr(self.tuned, "device", None) == x.device:
+            return self.tuned
+        return to_device(array_namespace(x).asarray(self.tuned), device(x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
