@@ -22,6 +22,7 @@ from benchmarks._harness import environment, in_processes, lacks_gpu, options, p
 from quincunx.kernels import packing, trellis_codes
 from quincunx.kernels.e8p_matmul.reference import WIDTHS
 from quincunx.kernels.e8p_matmul.reference import e8p_matmul as e8p_plain
+from quincunx.kernels.gpu_parts import Blocks
 from quincunx.kernels.grid_matmul.reference import grid_matmul as grid_plain
 
 SHAPES = ((4096, 4096), (4096, 14336), (8192, 28672))
@@ -239,7 +240,12 @@ def compile_timed(case: tuple[tuple[int, int], int, str, int]) -> None:
 
 
 def coded_calls(
-    shape: tuple[int, int], batch: int, code: str, bits: int, copies: int
+    shape: tuple[int, int],
+    batch: int,
+    code: str,
+    bits: int,
+    copies: int,
+    blocks: Blocks | None = None,
 ) -> list[Callable[[], Any]]:
     """Return products with coded weights, each with others."""
     import torch
@@ -251,7 +257,7 @@ def coded_calls(
     codes = torch.randint(0, 256, (copies, *rows), dtype=torch.uint8, device="cuda")
     x = torch.randn(batch, shape[1], device="cuda", dtype=torch.bfloat16)
     scales = torch.ones(shape[0], device="cuda")
-    return [partial(product, x, q, scales) for q in codes]
+    return [partial(product, x, q, scales, blocks=blocks) for q in codes]
 
 
 def torch_time(shape: tuple[int, int], batch: int) -> float:
