@@ -22,18 +22,22 @@ class Blocks(NamedTuple):
     programs: int  # at least, where the shape allows: what the sum over n is split for
 
 
-MANY_ROWS = {  # by rows of inputs, up to
+WARP_GROUPS = 90  # the architecture from which four warps multiply together, from shared memory
+MANY_ROWS = {  # by rows of inputs, up to; from WARP_GROUPS on, as measured on an H200
     16: Blocks(warps=4, height=128, along=64, batch=16, programs=528),
     32: Blocks(warps=4, height=128, along=64, batch=32, programs=528),
     64: Blocks(warps=4, height=128, along=64, batch=64, programs=264),
     128: Blocks(warps=8, height=128, along=64, batch=128, programs=264),
     0: Blocks(warps=4, height=64, along=64, batch=256, programs=264),
 }
+EARLIER = {  # before, where a warp holds its operands: larger blocks would spill registers
+    16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
+    32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
+    64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
+    0: Blocks(warps=8, height=128, along=64, batch=128, programs=132),
+}
 # Three products each: larger blocks spill registers, and want more shared memory than sm_89 has.
 SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)
-
-
-WARP_GROUPS = 90  # the architecture from which four warps multiply together, from shared memory
 
 
 def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
@@ -42,8 +46,7 @@ def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
     Arguments:
         batch: rows of inputs.
         dtype: theirs.
-        architecture: of the GPU, 90 for sm_90; before that, operands of the largest blocks would
-            take more registers than there are.
+        architecture: of the GPU, 90 for sm_90.
     """
     if dtype == "float32":
         return SINGLE
@@ -51,9 +54,9 @@ def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
 
 
 def fitting(sizes: dict[int, Blocks], batch: int, architecture: int) -> Blocks:
-    """Return the sizes for so many rows of inputs, of those by rows up to, the last for more."""
-    largest = 128 if architecture < WARP_GROUPS else 0
-    return next((b for most, b in sizes.items() if 0 < batch <= most), sizes[largest])
+    """Return sizes for so many rows of inputs, of those by rows up to, or of :data:`EARLIER`."""
+    sizes = sizes if architecture >= WARP_GROUPS else EARLIER
+    return next((blocks for most, blocks in sizes.items() if batch <= most), sizes[0])
 
 
 def architecture_of(device: Any) -> int:
@@ -63,7 +66,7 @@ def architecture_of(device: Any) -> int:
     if device.type != "cuda" or torch.version.hip is not None:
         return WARP_GROUPS
     major, minor = torch.cuda.get_device_capability(device)
-    return 10 * major + minor
+    return 10 * int(major) + int(minor)
 
 
 def bucket(batch: int) -> int:

@@ -146,6 +146,17 @@ def test_what_does_not_fit_is_refused():
             trellis_matmul(**arguments)
 
 
+def test_nothing_times_anything_is_nothing():
+    torch = pytest.importorskip("torch")
+    from quincunx.kernels.trellis_matmul._triton import trellis_matmul
+
+    codes, one = torch.zeros(1, 64, dtype=torch.uint8), torch.ones(1)
+    y = trellis_matmul(torch.zeros(2, 0, 8), codes, one, shape=(32, 8), bits=2)
+    assert y.shape == (2, 0, 32)
+    y = trellis_matmul(torch.zeros(3, 8), codes[:0], one, shape=(0, 8), bits=2)
+    assert y.shape == (3, 0)
+
+
 def test_the_last_step_takes_any_number_of_rows(monkeypatch):
     """A GPU's grid has up to 2^31 - 1 programs along its first side, and 65535 along the others."""
     torch = pytest.importorskip("torch")

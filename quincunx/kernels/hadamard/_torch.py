@@ -103,11 +103,9 @@ def fused(
                 f"a vector has shape {tuple(vector.shape)} and lies on {vector.device}; a "
                 f"transform of size {n} on {x.device} needs {(n,)} there"
             )
-    call = _Call(matrix, transposed, *vectors, dtype)
     rows = x if x.ndim == 2 else x.reshape(-1, n)
-    if x.requires_grad and torch.is_grad_enabled():
-        detached = [None if v is None else v.detach() for v in vectors]
-        y = _Fused.apply(rows, _Call(matrix, transposed, *detached, dtype))
-    else:
-        y = call.of(rows)
+    graph = x.requires_grad and torch.is_grad_enabled()
+    before, divisor, after, bias = (v.detach() if graph and v is not None else v for v in vectors)
+    call = _Call(matrix, transposed, before, divisor, after, bias, dtype)
+    y = _Fused.apply(rows, call) if graph else call.of(rows)
     return y if x.ndim == 2 else y.reshape(x.shape)

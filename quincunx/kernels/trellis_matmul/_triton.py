@@ -79,14 +79,15 @@ def trellis_matmul(
     check_inputs(x, scales, shape)
     batch = x.numel() // shape[1] if shape[1] else 0
     y = torch.empty((batch, shape[0]), dtype=dtype or x.dtype, device=x.device)
+    if batch == 0 or shape[0] == 0:
+        _tiles(shape, bits, code, tile)
+        return y.reshape(*x.shape[:-1], shape[0])
     how = planned(batch, x.dtype, shape, bits, code, tile, blocks, scales.numel() > 1, x.device)
     if str(qweight.dtype) != "torch.uint8" or tuple(qweight.shape) != how.bytes:
         raise ModelError(
             f"qweight is {qweight.dtype} {tuple(qweight.shape)}; weights {shape} of {bits:g} bits "
             f"in tiles {tile} are uint8 {how.bytes}"
         )
-    if batch == 0 or shape[0] == 0:
-        return y.reshape(*x.shape[:-1], shape[0])
     flat = in_a_row(x.reshape(batch, shape[1]), how.width)
     if how.padded != batch:
         flat = torch.nn.functional.pad(flat, (0, 0, 0, how.padded - batch))

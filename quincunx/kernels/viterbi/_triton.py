@@ -14,7 +14,7 @@ neighbouring nodes, whatever the bits that leave, so that all reads are of long 
 from __future__ import annotations  # Triton is not there yet when annotations would be read
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -76,6 +76,23 @@ class Values(NamedTuple):
 
     table: Any
     unit: float
+
+
+@lru_cache(maxsize=8)
+def on_device(trellis: Any, where: str) -> tuple[Any, Values]:
+    """Return a trellis' values on a GPU, [2^L, V] as they are, and as the kernel reads them.
+
+    They are kept: a rounding asks for them hundreds of times, and each copy would be waited for.
+
+    Arguments:
+        trellis: of :mod:`quincunx.solvers.trellis`.
+        where: the device, in torch's words.
+    """
+    import torch
+
+    with torch.inference_mode(False):
+        table = torch.tensor(trellis.values, device=where)
+        return table, values_of(table.T, trellis.shift)
 
 
 def values_of(values: Any, shift: int) -> Values:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -143,7 +142,7 @@ def viterbi(x: Array, trellis: Bitshift, *, search: Search = "paper") -> Paths:
     turns = [steps // 2, steps // 4, 3 * steps // 4] if search == "best" else []
     turns = sorted({*turns} - {0}, key=turns.index)
     if _on_gpu(x, trellis):
-        table, values = _on_device(trellis, str(x.device))
+        table, values = gpu.on_device(trellis, str(x.device))
         states = gpu.search(numbers, values, trellis.shift, window, turns)
     else:
         # A copy: torch wants memory that it may write to.
@@ -153,19 +152,6 @@ def viterbi(x: Array, trellis: Bitshift, *, search: Search = "paper") -> Paths:
     values = xp.reshape(xp.take(table, xp.reshape(states, (-1,)), axis=0), x.shape)
     gaps = xp.astype(values, xp.float64) - xp.astype(x, xp.float64)
     return Paths(states, xp.astype(values, x.dtype), xp.sum(gaps * gaps, axis=1))
-
-
-@lru_cache(maxsize=8)
-def _on_device(trellis: Bitshift, where: str) -> tuple[Any, gpu.Values]:
-    """Return values as a tensor on a GPU, and as its kernel reads them.
-
-    They are kept: a rounding asks for them hundreds of times, and each copy would be waited for.
-    """
-    import torch
-
-    with torch.inference_mode(False):
-        table = torch.tensor(trellis.values, device=where)
-        return table, gpu.values_of(table.T, trellis.shift)
 
 
 def _on_gpu(x: Array, trellis: Bitshift) -> bool:
