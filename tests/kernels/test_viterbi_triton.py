@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,32 @@ def interpreted():
         values = _triton.values_of(values, shift)
         found.append(_triton.search(x, values, shift, window, turns).tolist())
     return found
+
+
+def launched():
+    """Errors of the solver's paths where it takes the kernel, twice, and where it does not."""
+    import torch
+
+    from quincunx.solvers.trellis import Bitshift, viterbi
+
+    trellis = Bitshift.of_code("mul1", 2, state_bits=10)
+    x = torch.tensor(np.random.default_rng(0).normal(size=(2, 64)), dtype=torch.float32)
+    plain = viterbi(x, trellis)
+    module = sys.modules[viterbi.__module__]
+    module.launches = lambda _: True
+    paths = [viterbi(x, trellis) for _ in range(2)]
+    values = torch.tensor(trellis.values)
+    for each in paths:
+        assert torch.equal(values[each.states.long()].reshape(x.shape), each.values)
+    return [each.distortion.tolist() for each in (plain, *paths)]
+
+
+def test_the_solver_takes_the_kernel_where_it_serves():
+    pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    plain, first, second = fresh(__name__, "launched", TRITON_INTERPRET="1")
+    assert first == second
+    np.testing.assert_allclose(first, plain, rtol=0.01)
 
 
 @pytest.fixture(scope="module")
