@@ -22,15 +22,15 @@ class Blocks(NamedTuple):
     programs: int  # at least, where the shape allows: what the sum over n is split for
 
 
-WARP_GROUPS = 90  # the architecture from which four warps multiply together, from shared memory
-MANY_ROWS = {  # by rows of inputs, up to; from WARP_GROUPS on, as measured on an H200
+HOPPER, BLACKWELL = 90, 100  # the architectures sm_90 and sm_100
+MANY_ROWS = {  # by rows of inputs, up to; of Hopper, as measured on an H200
     16: Blocks(warps=4, height=128, along=64, batch=16, programs=528),
     32: Blocks(warps=4, height=128, along=64, batch=32, programs=528),
     64: Blocks(warps=4, height=128, along=64, batch=64, programs=264),
     128: Blocks(warps=8, height=128, along=64, batch=128, programs=264),
     0: Blocks(warps=4, height=64, along=64, batch=256, programs=264),
 }
-EARLIER = {  # before, where a warp holds its operands: larger blocks would spill registers
+OTHERS = {  # elsewhere, where larger blocks would spill registers
     16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
     32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
     64: Blocks(warps=4, height=64, along=64, batch=64, programs=264),
@@ -40,7 +40,7 @@ EARLIER = {  # before, where a warp holds its operands: larger blocks would spil
 SINGLE = Blocks(warps=4, height=64, along=32, batch=32, programs=264)
 
 
-def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
+def many(batch: int, dtype: str, architecture: int = HOPPER) -> Blocks:
     """Return how a product with so many rows of inputs is cut up for tensor cores.
 
     Arguments:
@@ -49,13 +49,13 @@ def many(batch: int, dtype: str, architecture: int = WARP_GROUPS) -> Blocks:
         architecture: of the GPU, 90 for sm_90.
     """
     if dtype == "float32":
-        return SINGLE
+        return SINGLE if architecture < BLACKWELL else SINGLE._replace(batch=16)
     return fitting(MANY_ROWS, batch, architecture)
 
 
 def fitting(sizes: dict[int, Blocks], batch: int, architecture: int) -> Blocks:
-    """Return sizes for so many rows of inputs, of those by rows up to, or of :data:`EARLIER`."""
-    sizes = sizes if architecture >= WARP_GROUPS else EARLIER
+    """Return sizes for so many rows of inputs, of Hopper's by rows up to, or of the others'."""
+    sizes = sizes if HOPPER <= architecture < BLACKWELL else OTHERS
     return next((blocks for most, blocks in sizes.items() if batch <= most), sizes[0])
 
 
@@ -64,7 +64,7 @@ def architecture_of(device: Any) -> int:
     import torch
 
     if device.type != "cuda" or torch.version.hip is not None:
-        return WARP_GROUPS
+        return HOPPER
     major, minor = torch.cuda.get_device_capability(device)
     return 10 * int(major) + int(minor)
 

@@ -14,7 +14,7 @@ from quincunx._errors import ModelError
 from quincunx.kernels.e8.reference import SIGN_BIT, absolute_rows, short_points
 from quincunx.kernels.gpu_parts import (
     FEW,
-    WARP_GROUPS,
+    HOPPER,
     Blocks,
     architecture_of,
     beside,
@@ -139,7 +139,7 @@ def chosen(
     bits: int,
     m: int = 1 << 14,
     load: str = "units",
-    architecture: int = WARP_GROUPS,
+    architecture: int = HOPPER,
 ) -> Blocks:
     """Return how a product is cut up.
 

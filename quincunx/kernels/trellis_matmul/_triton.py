@@ -17,8 +17,9 @@ import numpy as np
 from quincunx._errors import ModelError
 from quincunx.kernels import trellis_codes
 from quincunx.kernels.gpu_parts import (
+    BLACKWELL,
     FEW,
-    WARP_GROUPS,
+    HOPPER,
     Blocks,
     architecture_of,
     beside,
@@ -197,7 +198,7 @@ def chosen(
     batch: int,
     dtype: str,
     shape: tuple[int, int] = (4096, 4096),
-    architecture: int = WARP_GROUPS,
+    architecture: int = HOPPER,
 ) -> Blocks:
     """Return how a product is cut up.
 
@@ -211,7 +212,7 @@ def chosen(
         return many(batch, dtype, architecture)
     if batch > 2:
         return FEW_ROWS
-    four = shape[0] > WIDE and shape[1] <= LONG
+    four = (shape[0] > WIDE and shape[1] <= LONG) or architecture >= BLACKWELL
     return HALVES._replace(warps=4) if four else HALVES
 
 
