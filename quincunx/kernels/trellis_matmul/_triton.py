@@ -35,8 +35,8 @@ AFFINE = ("1mad", "2mad", "mul1")
 
 
 FEW_ROWS = Blocks(warps=4, height=32, along=256, batch=8, programs=1024)
-# With one or two rows of inputs, one program for half a row of tiles: no second launch adds up
-# parts, and there are enough of them to keep all multiprocessors busy to the end.
+# With one or two rows of inputs, on Hopper, one program for half a row of tiles: no second launch
+# adds up parts, and there are enough of them to keep all multiprocessors busy to the end.
 HALVES = Blocks(warps=8, height=16, along=256, batch=8, programs=1)
 WIDE, LONG = 8192, 8192  # more outputs, of sums no longer: four warps are faster
 
@@ -210,9 +210,9 @@ def chosen(
     """
     if batch > FEW:
         return many(batch, dtype, architecture)
-    if batch > 2:
+    if batch > 2 or not HOPPER <= architecture < BLACKWELL:
         return FEW_ROWS
-    four = (shape[0] > WIDE and shape[1] <= LONG) or architecture >= BLACKWELL
+    four = shape[0] > WIDE and shape[1] <= LONG
     return HALVES._replace(warps=4) if four else HALVES
 
 
