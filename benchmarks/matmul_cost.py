@@ -137,7 +137,7 @@ def measured(
         kernel, shape = compiled_rows(code, int(bits), batch, dtype, architecture, blocks, load)
         weights = 32 * blocks.height if few else blocks.height * blocks.along / (32 * blocks.warps)
     else:
-        blocks = trellis.chosen(batch, dtype, architecture=architecture)
+        blocks = trellis.chosen(batch, dtype, bits=bits, architecture=architecture)
         kernel, shape = compiled(code, bits, batch, dtype, architecture, tile, blocks)
         weights = blocks.height * blocks.along / (32 * blocks.warps)
         weights = 256 / shape["EACH"] if few else weights

@@ -150,7 +150,7 @@ def _usual(product: _Product, rows: int, dtype: torch.dtype) -> Blocks:
     """Return how a product is cut up without tuning."""
     name, architecture = str(dtype).removeprefix("torch."), architecture_of(product.codes.device)
     if product.coding.codebook == "trellis":
-        return trellis.chosen(rows, name, product.shape, architecture)
+        return trellis.chosen(rows, name, product.shape, product.coding.bits, architecture)
     bits = int(product.coding.bits)
     return gpu_rows.chosen(rows, name, bits, product.shape[0], architecture=architecture)
 

@@ -163,7 +163,7 @@ def planned(
     rows, columns = _tiles(shape, bits, code, tile)
     few = batch <= FEW
     kind = str(dtype).removeprefix("torch.")
-    blocks = blocks or chosen(batch, kind, shape, architecture_of(device))
+    blocks = blocks or chosen(batch, kind, shape, bits, architecture_of(device))
     options = constants(batch, bits, code, tile, kind, blocks)
     options["ASM"] = device.type == "cuda" and torch.version.hip is None
     apart = options["EACH"] if options.get("APART") else 1
@@ -198,6 +198,7 @@ def chosen(
     batch: int,
     dtype: str,
     shape: tuple[int, int] = (4096, 4096),
+    bits: float = 2,
     architecture: int = HOPPER,
 ) -> Blocks:
     """Return how a product is cut up.
@@ -206,11 +207,12 @@ def chosen(
         batch: rows of inputs.
         dtype: theirs.
         shape: (m, n).
+        bits: a weight; above 4, some codes would spill registers without the usual sizes.
         architecture: of the GPU, 90 for sm_90.
     """
     if batch > FEW:
         return many(batch, dtype, architecture)
-    if batch > 2 or not HOPPER <= architecture < BLACKWELL:
+    if batch > 2 or bits > 4 or not HOPPER <= architecture < BLACKWELL:
         return FEW_ROWS
     four = shape[0] > WIDE and shape[1] <= LONG
     return HALVES._replace(warps=4) if four else HALVES
