@@ -4,8 +4,9 @@ Up to 8 rows of inputs are multiplied without tensor cores, in single precision;
 the inputs' type, single-precision inputs split so that little is lost. Sums are taken in a fixed
 order: equal calls give equal bits.
 
-Where the inputs have 16 bits, mul1's values are not rounded to half precision: byte sums are
-multiplied as they are, and the sums of inputs correct the result.
+Where up to 8 rows of inputs have 16 bits, mul1's values are not rounded to half precision: byte
+sums are multiplied as they are, and the sums of inputs correct the result. For more rows in
+bfloat16 values are rounded to that alone.
 """
 
 import math
@@ -83,6 +84,7 @@ def trellis_matmul(
     if batch == 0 or shape[0] == 0:
         _tiles(shape, bits, code, tile)
         return y.reshape(*x.shape[:-1], shape[0])
+    shape = shape[0], shape[1]
     how = planned(batch, x.dtype, shape, bits, code, tile, blocks, scales.numel() > 1, x.device)
     if str(qweight.dtype) != "torch.uint8" or tuple(qweight.shape) != how.bytes:
         raise ModelError(
