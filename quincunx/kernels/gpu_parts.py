@@ -23,7 +23,7 @@ class Blocks(NamedTuple):
 
 
 HOPPER, BLACKWELL = 90, 100  # the architectures sm_90 and sm_100
-MANY_ROWS = {  # by rows of inputs, up to; of Hopper, as measured on an H200
+MANY_ROWS = {  # by rows of inputs, up to; of Hopper, as measured on an H200, but for 32
     16: Blocks(warps=4, height=128, along=64, batch=16, programs=528),
     32: Blocks(warps=4, height=128, along=64, batch=32, programs=528),
     64: Blocks(warps=4, height=128, along=64, batch=64, programs=264),

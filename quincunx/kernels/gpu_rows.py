@@ -28,7 +28,8 @@ from quincunx.kernels.packing import row_size
 UNIT = 32  # weights that are whole words at any width
 FOLDED_ROWS = 2  # of inputs: with more, weights cost less than inputs scaled for them
 FOLDED_BITS = 4  # of grids: with more, a field's middle is too far from the weights
-# For tensor cores, by rows of inputs, up to; a thread decodes whole units.
+# For tensor cores, by rows of inputs, up to; a thread decodes whole units. On an H200 only those
+# for more than 128 were compared with others.
 MANY_ROWS = {
     16: Blocks(warps=4, height=64, along=64, batch=16, programs=264),
     32: Blocks(warps=4, height=64, along=64, batch=32, programs=264),
